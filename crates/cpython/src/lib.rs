@@ -1,0 +1,13 @@
+//! What CPython looks like in memory: one layout table and pure readers over a [`Memory`].
+//!
+//! Nothing here does I/O, allocates per object on a hot path, or trusts what it reads: every pointer may be
+//! torn, stale or hostile, and every reader answers `None`/skips rather than loop or panic.
+#![no_std]
+
+extern crate alloc;
+
+mod edges;
+mod memory;
+
+pub use edges::{Label, Sink, Strength};
+pub use memory::{Memory, Region};

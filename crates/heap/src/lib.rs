@@ -1,0 +1,1 @@
+//! heap: not built yet.
