@@ -9,5 +9,10 @@ extern crate alloc;
 mod edges;
 mod memory;
 
+pub mod layouts;
+mod runtime;
+
 pub use edges::{Label, Sink, Strength};
+pub use layouts::{Layout, ObjectLayout, RuntimeLayout};
 pub use memory::{Memory, Region};
+pub use runtime::{Runtime, Unsupported};
