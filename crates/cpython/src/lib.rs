@@ -9,10 +9,18 @@ extern crate alloc;
 mod edges;
 mod memory;
 
+pub mod code;
+pub mod frames;
+pub mod gc;
+pub mod interp;
 pub mod layouts;
+mod refcount;
 mod runtime;
+pub mod strings;
+pub mod threads;
 
 pub use edges::{Label, Sink, Strength};
 pub use layouts::{Layout, ObjectLayout, RuntimeLayout};
 pub use memory::{Memory, Region};
+pub use refcount::{Refcount, refcount};
 pub use runtime::{Runtime, Unsupported};
