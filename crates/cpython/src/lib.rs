@@ -14,6 +14,7 @@ pub mod frames;
 pub mod gc;
 pub mod interp;
 pub mod layouts;
+pub mod pymalloc;
 mod refcount;
 mod runtime;
 pub mod strings;

@@ -1,1 +1,2 @@
-//! snapshot: not built yet.
+//! Walks the memory of a frozen copy.
+mod bitmap;

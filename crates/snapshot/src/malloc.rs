@@ -1,0 +1,142 @@
+//! Chunks of glibc's malloc: the main heap, thread arenas and mapped chunks, recognised by their headers.
+//!
+//! A chain of chunk headers checks itself: it must end exactly where its heap ends. Free chunks are those whose
+//! successor says so, and those in thread caches, which carry the process's cache key. No symbol of libc is
+//! needed. Other allocators (jemalloc, mimalloc, musl) are not recognised: their memory stays uncounted.
+//! Source: glibc `malloc/malloc.c`, `malloc/arena.c` (2.28 to 2.42).
+
+use heapray_cpython::Memory;
+use std::collections::BTreeMap;
+
+const PREV_IN_USE: u64 = 1;
+const IS_MAPPED: u64 = 2;
+const FLAGS: u64 = 7;
+const CHUNK_MIN: u64 = 32;
+const HEADER: u64 = 16;
+/// `HEAP_MAX_SIZE`: heaps of thread arenas are aligned to it.
+const HEAP_ALIGN: u64 = 64 << 20;
+const PAGE: u64 = 4096;
+/// Where the first chunk of a thread arena's heap can start: after `heap_info`, or after it and `malloc_state`.
+const FIRST_CHUNK_MAX: u64 = 16 * 1024;
+
+/// One chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// Address that `malloc` returned.
+    pub(crate) user: u64,
+    /// Bytes of the whole chunk with its header.
+    pub(crate) bytes: u64,
+    /// Not handed out, or in a thread's cache.
+    pub(crate) free: bool,
+}
+
+/// All chunks found, in address order once [`Chunks::finish`] ran.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    pub(crate) chunks: Vec<Chunk>,
+    /// Heaps whose chain of headers did not end where the heap ends, in bytes.
+    pub(crate) unwalked_bytes: u64,
+    /// Bytes of main heap, arenas and mapped chunks.
+    pub(crate) heap_bytes: u64,
+}
+
+impl Chunks {
+    /// Walks the heap in `start..end` (the `[heap]` mapping).
+    pub(crate) fn main_heap<M: Memory>(&mut self, memory: &M, start: u64, end: u64) {
+        self.heap_bytes += end - start;
+        if !self.chain(memory, start, end) {
+            self.unwalked_bytes += end - start;
+        }
+    }
+
+    /// The heap of a thread arena at `start`, if one is there: answers its end.
+    pub(crate) fn arena_heap<M: Memory>(&mut self, memory: &M, start: u64, region_end: u64) -> Option<u64> {
+        if start % HEAP_ALIGN != 0 {
+            return None;
+        }
+        let (arena, size) = (memory.u64(start)?, memory.u64(start + 16)?);
+        let end = start.checked_add(size)?;
+        if size < PAGE || size > HEAP_ALIGN || size % PAGE != 0 || end > region_end || arena % 16 != 0 {
+            return None;
+        }
+        memory.u64(arena)?;
+        let first = (32..FIRST_CHUNK_MAX.min(size)).step_by(16).find(|at| self.chain(memory, start + at, end));
+        first?;
+        self.heap_bytes += size;
+        Some(end)
+    }
+
+    /// A chunk with a mapping of its own at page `start`: answers its end.
+    pub(crate) fn mapped<M: Memory>(&mut self, memory: &M, start: u64, region_end: u64) -> Option<u64> {
+        let (before, size) = (memory.u64(start)?, memory.u64(start + 8)?);
+        let bytes = size & !FLAGS;
+        let end = start.checked_add(bytes)?;
+        let fits = size & FLAGS == IS_MAPPED && before == 0 && bytes >= PAGE && bytes % PAGE == 0 && end <= region_end;
+        if !fits {
+            return None;
+        }
+        self.heap_bytes += bytes;
+        self.chunks.push(Chunk { user: start + HEADER, bytes, free: false });
+        Some(end)
+    }
+
+    /// Follows chunk headers from `start`; keeps the chunks only where the chain ends exactly at `end`.
+    fn chain<M: Memory>(&mut self, memory: &M, start: u64, end: u64) -> bool {
+        let kept = self.chunks.len();
+        let mut at = start;
+        while at < end {
+            let Some(size) = memory.u64(at + 8) else { break };
+            let bytes = size & !FLAGS;
+            let is_fence = bytes < CHUNK_MIN && end - at <= 2 * CHUNK_MIN;
+            if is_fence && self.chunks.len() > kept {
+                return true;
+            }
+            if bytes < CHUNK_MIN || bytes % 16 != 0 || bytes > end - at || size & IS_MAPPED != 0 {
+                break;
+            }
+            if size & PREV_IN_USE == 0 && self.chunks.len() > kept {
+                self.chunks.last_mut().expect("one was kept").free = true;
+            }
+            self.chunks.push(Chunk { user: at + HEADER, bytes, free: at + bytes == end });
+            at += bytes;
+        }
+        let whole = at == end && self.chunks.len() > kept;
+        if !whole {
+            self.chunks.truncate(kept);
+        }
+        whole
+    }
+
+    /// Sorts the chunks and marks those in thread caches as free.
+    pub(crate) fn finish<M: Memory>(&mut self, memory: &M) {
+        self.chunks.sort_unstable_by_key(|chunk| chunk.user);
+        let Some(key) = self.cache_key(memory) else { return };
+        for chunk in &mut self.chunks {
+            chunk.free |= memory.u64(chunk.user + 8) == Some(key);
+        }
+    }
+
+    /// The random word that glibc 2.34+ writes into every chunk of a thread cache: the one whose chunks form lists.
+    fn cache_key<M: Memory>(&self, memory: &M) -> Option<u64> {
+        let mut lists: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+        for chunk in self.chunks.iter().filter(|chunk| !chunk.free) {
+            let Some(key) = memory.u64(chunk.user + 8).filter(|key| key >> 47 != 0) else { continue };
+            let Some(link) = memory.u64(chunk.user) else { continue };
+            let next = link ^ (chunk.user >> 12);
+            let linked = next == 0 || (next % 16 == 0 && memory.u64(next + 8) == Some(key));
+            let count = lists.entry(key).or_default();
+            count.0 += u32::from(linked);
+            count.1 += 1;
+        }
+        let best = lists.into_iter().max_by_key(|(_, (linked, _))| *linked)?;
+        let (key, (linked, all)) = best;
+        (linked >= 2 && linked * 2 > all).then_some(key)
+    }
+
+    /// The chunk that contains `addr` in its usable part.
+    pub(crate) fn containing(&self, addr: u64) -> Option<usize> {
+        let at = self.chunks.partition_point(|chunk| chunk.user <= addr).checked_sub(1)?;
+        let chunk = &self.chunks[at];
+        (addr < chunk.user + chunk.bytes - 8).then_some(at)
+    }
+}
