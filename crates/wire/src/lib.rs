@@ -7,9 +7,22 @@
 
 extern crate alloc;
 
+mod bytes;
+mod codec;
+mod enums;
+mod facts;
+mod frame;
+mod malformed;
 mod model;
+mod nodes;
+mod rows;
 
+pub use codec::{decode, decode_nodes_into, encode, kind, kind_of, name};
+pub use frame::{
+    Checksum, ChunkHeader, FORMAT_VERSION, FileHeader, MAGIC, MAX_RAW_BYTES, MIN_READER_VERSION, SYNC,
+};
+pub use malformed::Malformed;
 pub use model::{
-    Chunk, Edge, EdgeStrength, Fact, FactValue, Label, LabelKind, NO_NODE, NO_STRING, NodeChunk, NodeFlags,
-    NodeName, ShapeRow, Tail, TypeKind, TypeRow,
+    Chunk, Edge, EdgeStrength, Fact, FactValue, Label, LabelKind, MoreEdges, NO_NODE, NO_STRING, NodeChunk,
+    NodeFlags, NodeName, ShapeRow, Tail, TypeKind, TypeRow,
 };

@@ -265,6 +265,17 @@ pub struct NodeChunk {
 impl NodeChunk {
     /// Most nodes in one chunk.
     pub const CAPACITY: usize = 65_536;
+    /// Most edges in one chunk; the edges of a larger node go on in [`Chunk::MoreEdges`].
+    pub const EDGE_CAPACITY: usize = 1 << 20;
+}
+
+/// Edges that did not fit into the chunk of their node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MoreEdges {
+    /// The node, the last one given so far.
+    pub node: u32,
+    /// Further targets, after those already given.
+    pub edges: Vec<u32>,
 }
 
 /// One chunk of a snapshot, in the order in which a writer must give them: `Process` first; strings, types and
@@ -281,6 +292,9 @@ pub enum Chunk {
     Shapes(Vec<ShapeRow>),
     /// More nodes.
     Nodes(NodeChunk),
+    /// More edges of the last node given, so that no chunk outgrows the reader's bound. `capture`'s writer makes
+    /// these out of larger [`Chunk::Nodes`]; no walker has to.
+    MoreEdges(MoreEdges),
     /// Names of nodes already given, sorted by node within and across chunks of one process.
     Names(Vec<NodeName>),
     /// Flag bits found late, or-ed into nodes already given: (node, bits), sorted by node.
