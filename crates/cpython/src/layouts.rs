@@ -3,9 +3,12 @@
 //! A row holds offsets in bytes *and* behaviours as enums. `cargo xtask layouts` checks every field of every row
 //! against the headers of the interpreters it finds.
 
+mod fields;
 mod objects;
 mod runtime;
 
+pub use fields::Offset;
+pub(crate) use fields::layout;
 pub use objects::ObjectLayout;
 pub use runtime::RuntimeLayout;
 
