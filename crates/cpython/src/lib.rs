@@ -8,12 +8,14 @@ extern crate alloc;
 
 mod edges;
 mod memory;
+mod types;
 
 pub mod code;
 pub mod frames;
 pub mod gc;
 pub mod interp;
 pub mod layouts;
+pub mod object;
 pub mod pymalloc;
 mod refcount;
 mod runtime;
@@ -25,3 +27,4 @@ pub use layouts::{Layout, ObjectLayout, RuntimeLayout};
 pub use memory::{Memory, Region};
 pub use refcount::{Refcount, refcount};
 pub use runtime::{Runtime, Unsupported};
+pub use types::{Member, ObjectKind, TypeInfo};
