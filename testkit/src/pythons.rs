@@ -1,7 +1,7 @@
 //! Finds the Python interpreters of this machine: the supported ones, and others that must be refused.
 //!
 //! Looked at: `$HEAPRAY_PYTHONS` (colon-separated executables) or else pyenv's versions; `/usr/bin/python3.*`;
-//! and the same in the root file systems `$HEAPRAY_PYTHON_ROOTS` (colon-separated; `/opt/newer-pythons` where unset),
+//! and the same in the root file systems `$HEAPRAY_PYTHON_ROOTS` (colon-separated; the workspace's `target/newer-pythons` where unset),
 //! which are run through `chroot` and so need root.
 
 use std::env;
@@ -99,7 +99,8 @@ fn candidates() -> Vec<(PathBuf, Option<PathBuf>)> {
         Err(_) => found.extend(pyenv().into_iter().map(|exe| (exe, None))),
     }
     found.extend(system(Path::new("/")).into_iter().map(|exe| (exe, None)));
-    let roots = env::var("HEAPRAY_PYTHON_ROOTS").unwrap_or_else(|_| "/opt/newer-pythons".into());
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/newer-pythons");
+    let roots = env::var("HEAPRAY_PYTHON_ROOTS").unwrap_or_else(|_| here.into());
     for root in split(&roots).filter(|root| root.is_dir()) {
         found.extend(system(&root).into_iter().map(|exe| (exe, Some(root.clone()))));
     }

@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh Debian machine with a Rust toolchain and Python:
+#
+#   make demo   builds, starts a leaking service, diagnoses it from outside, fixes it, shows that the finding is gone
+#   make test   everything that CI runs
+#
+# make test-full adds what takes long: all Pythons, 1,000 snapshots under load, heapray killed 200 times.
+# make bench     measures, and writes benches/results/.
+
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CROSS  := aarch64-unknown-linux-gnu
+VENV   := .demo/venv
+VENV_TEST := .demo/venv-test
+
+.PHONY: demo test test-full check bench clean
+
+demo:
+	testkit/setup.sh venv $(VENV) demo/requirements.txt $(PYTHON)
+	cargo build --release --package heapray
+	$(VENV)/bin/python -B demo/story.py --heapray $(TARGET)/release/heapray --python $(CURDIR)/$(VENV)/bin/python --work .demo
+
+# What needs no Python and no target process.
+check:
+	testkit/setup.sh rust
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo check --workspace --quiet --target $(CROSS)
+
+test: check
+	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
+	cargo build --package heapray
+	HEAPRAY_TEST_PYTHON=$(CURDIR)/$(VENV_TEST)/bin/python cargo test --workspace --no-fail-fast
+
+test-full: check
+	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
+	testkit/newer-pythons.sh target/newer-pythons
+	cargo build --package heapray
+	HEAPRAY_FULL=1 \
+	HEAPRAY_TEST_PYTHON=$(CURDIR)/$(VENV_TEST)/bin/python cargo test --workspace --no-fail-fast
+
+bench:
+	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
+	cargo build --release --package heapray
+	benches/run.sh $(TARGET)/release/heapray $(CURDIR)/$(VENV_TEST)/bin/python
+
+clean:
+	cargo clean
+	rm -rf .demo
