@@ -1,0 +1,42 @@
+//! Why a file cannot be read at all. Damage inside a capture is no error: it gives data plus [`crate::Loss`]es.
+
+/// Why there is nothing to read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CaptureError {
+    /// The first bytes are not those of a capture.
+    #[error("cannot read {file} as a capture: it {looks_like}; {advice}")]
+    Foreign {
+        /// What was read.
+        file: String,
+        /// What the first bytes look like, as the end of a sentence: "is gzip data".
+        looks_like: &'static str,
+        /// What to try.
+        advice: &'static str,
+    },
+    /// The file asks for a newer reader.
+    #[error(
+        "cannot read {file}: it is a capture of format version {version} and needs a reader of version {needs} \
+         or later, this heapray reads up to version {reads}; update heapray"
+    )]
+    Newer {
+        /// What was read.
+        file: String,
+        /// Version of the file.
+        version: u16,
+        /// Oldest reader that the file allows.
+        needs: u16,
+        /// Newest version that this reader knows.
+        reads: u16,
+    },
+    /// Nothing of any snapshot is left.
+    #[error(
+        "cannot read {file}: it begins as a capture but holds no readable snapshot ({why}); \
+         take the snapshot again, and check that the disk was not full"
+    )]
+    NothingLeft {
+        /// What was read.
+        file: String,
+        /// What was lost, the first loss.
+        why: String,
+    },
+}
