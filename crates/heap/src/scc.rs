@@ -1,0 +1,1 @@
+//! Strongly connected components by Tarjan's algorithm, without recursion.

@@ -1,0 +1,1 @@
+//! A small builder of snapshots for tests and benches.
