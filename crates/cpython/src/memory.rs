@@ -12,6 +12,9 @@ pub trait Memory {
     /// empty when `addr` is not readable. Consecutive chunks need not be adjacent in our memory.
     fn tail(&self, addr: u64) -> &[u8];
 
+    /// Gives memory that was loaded back, down to the implementation's budget. The walker calls it between phases.
+    fn trim(&mut self) {}
+
     /// The 8 bytes at `addr`.
     #[inline]
     fn u64(&self, addr: u64) -> Option<u64> {

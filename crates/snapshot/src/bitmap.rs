@@ -32,7 +32,13 @@ pub(crate) struct Bitmap {
 
 impl Bitmap {
     pub(crate) fn new() -> Self {
-        Self { top: vec![ABSENT; TOP_ENTRIES], middle: Vec::new(), leaves: Vec::new(), order: Vec::new(), len: 0 }
+        Self {
+            top: vec![ABSENT; TOP_ENTRIES],
+            middle: Vec::new(),
+            leaves: Vec::new(),
+            order: Vec::new(),
+            len: 0,
+        }
     }
 
     /// Number of members.
@@ -76,6 +82,17 @@ impl Bitmap {
         leaf.bits[word] |= bit;
         self.len += u64::from(new);
         new
+    }
+
+    /// Takes an address out again.
+    pub(crate) fn remove(&mut self, addr: u64) {
+        if self.contains(addr)
+            && let Some(leaf) = self.leaf_or_new(addr)
+        {
+            let (word, bit) = position(addr);
+            leaf.bits[word] &= !bit;
+            self.len -= 1;
+        }
     }
 
     /// Whether `addr` is a member.
@@ -208,8 +225,13 @@ mod tests {
             bitmap.insert(addr);
             oracle.insert(addr);
         }
-        for (start, len) in scattered().into_iter().zip([1, 8, 16, 500, 512, 4096, 70_000].into_iter().cycle()) {
-            assert_eq!(bitmap.last_before(start, start + len), oracle.range(start..start + len).next_back().copied());
+        for (start, len) in
+            scattered().into_iter().zip([1, 8, 16, 500, 512, 4096, 70_000].into_iter().cycle())
+        {
+            assert_eq!(
+                bitmap.last_before(start, start + len),
+                oracle.range(start..start + len).next_back().copied()
+            );
         }
     }
 

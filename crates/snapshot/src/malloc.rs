@@ -60,7 +60,8 @@ impl Chunks {
             return None;
         }
         memory.u64(arena)?;
-        let first = (32..FIRST_CHUNK_MAX.min(size)).step_by(16).find(|at| self.chain(memory, start + at, end));
+        let first =
+            (32..FIRST_CHUNK_MAX.min(size)).step_by(16).find(|at| self.chain(memory, start + at, end));
         first?;
         self.heap_bytes += size;
         Some(end)
@@ -71,7 +72,11 @@ impl Chunks {
         let (before, size) = (memory.u64(start)?, memory.u64(start + 8)?);
         let bytes = size & !FLAGS;
         let end = start.checked_add(bytes)?;
-        let fits = size & FLAGS == IS_MAPPED && before == 0 && bytes >= PAGE && bytes % PAGE == 0 && end <= region_end;
+        let fits = size & FLAGS == IS_MAPPED
+            && before == 0
+            && bytes >= PAGE
+            && bytes % PAGE == 0
+            && end <= region_end;
         if !fits {
             return None;
         }
@@ -135,6 +140,9 @@ impl Chunks {
 
     /// The chunk that contains `addr` in its usable part.
     pub(crate) fn containing(&self, addr: u64) -> Option<usize> {
+        if self.chunks.first().is_none_or(|first| addr < first.user) {
+            return None;
+        }
         let at = self.chunks.partition_point(|chunk| chunk.user <= addr).checked_sub(1)?;
         let chunk = &self.chunks[at];
         (addr < chunk.user + chunk.bytes - 8).then_some(at)

@@ -1,0 +1,260 @@
+//! The census: every allocated block of pymalloc and glibc, and whom it belongs to.
+//!
+//! A block belongs to the object that starts in it or that reported it as out-of-line memory. One that belongs
+//! to nobody but starts like an object is an object (nothing exact refers to it; `discover` follows it); any
+//! other stays *unowned* until a conservative scan claims it. Memory of other allocators is not counted.
+
+use crate::bitmap::Bitmap;
+use crate::discover::Discovery;
+use crate::malloc::{Chunk, Chunks};
+use heapray_cpython::object::is_object;
+use heapray_cpython::pymalloc::{ARENA_BYTES, POOL_BYTES, Pool, SMALL_REQUEST_BYTES};
+use heapray_cpython::{Memory, Region, Runtime};
+use std::collections::BTreeSet;
+
+const PAGE: u64 = 4096;
+/// Where an object can start in its block: at once, after the collector's head, after that and the dict's pre-header.
+const STARTS: [u64; 3] = [0, 16, 32];
+
+/// Blocks and bytes of one allocator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) blocks: u64,
+    pub(crate) bytes: u64,
+    pub(crate) free_bytes: u64,
+    pub(crate) owned_blocks: u64,
+    pub(crate) owned_bytes: u64,
+}
+
+/// All allocated blocks of one target.
+#[derive(Debug)]
+pub(crate) struct Census {
+    pools: Vec<Pool>,
+    pool_starts: Bitmap,
+    chunks: Chunks,
+    pub(crate) pymalloc: Tally,
+    pub(crate) malloc: Tally,
+    /// Starts of allocated blocks that belong to nobody so far.
+    pub(crate) unowned: Bitmap,
+    /// Bytes of arenas that hold a pool in use.
+    pub(crate) arena_bytes: u64,
+    pub(crate) n_arenas: u64,
+}
+
+/// What an address of allocator memory is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An allocated block: its start and bytes.
+    Block(u64, u64),
+    /// A free block, or an allocator's own bookkeeping.
+    Free,
+    /// No allocator that we know.
+    Elsewhere,
+}
+
+impl Census {
+    /// Finds the blocks. Reads a word of each page of anonymous memory, and all headers.
+    pub(crate) fn take<M: Memory>(memory: &mut M, regions: &[Region]) -> Self {
+        let mut census = Self {
+            pools: Vec::new(),
+            pool_starts: Bitmap::new(),
+            chunks: Chunks::default(),
+            pymalloc: Tally::default(),
+            malloc: Tally::default(),
+            unowned: Bitmap::new(),
+            arena_bytes: 0,
+            n_arenas: 0,
+        };
+        for region in regions.iter().filter(|region| region.read && region.write && is_anonymous(region)) {
+            if region.path == "[heap]" {
+                census.chunks.main_heap(memory, region.start, region.end);
+            } else {
+                census.sweep(memory, region);
+            }
+            memory.trim();
+        }
+        census.chunks.finish(memory);
+        let arenas: BTreeSet<u32> = census.pools.iter().map(|pool| pool.arena_idx).collect();
+        census.n_arenas = arenas.len() as u64;
+        census.arena_bytes = census.n_arenas * ARENA_BYTES;
+        census.tally_all();
+        census
+    }
+
+    fn sweep<M: Memory>(&mut self, memory: &mut M, region: &Region) {
+        let mut at = region.start.next_multiple_of(PAGE);
+        let mut trimmed_at = at;
+        while at < region.end {
+            let pool = if at % POOL_BYTES == 0 { Pool::read(memory, at) } else { None };
+            let next = if let Some(pool) = pool {
+                self.pools.push(pool);
+                self.pool_starts.insert(at);
+                Some(at + POOL_BYTES)
+            } else {
+                let arena = self.chunks.arena_heap(memory, at, region.end);
+                arena.or_else(|| self.chunks.mapped(memory, at, region.end))
+            };
+            at = next.unwrap_or(at + PAGE);
+            if at - trimmed_at > 64 << 20 {
+                memory.trim();
+                trimmed_at = at;
+            }
+        }
+    }
+
+    fn tally_all(&mut self) {
+        let mut tally = Tally::default();
+        for pool in &self.pools {
+            tally.blocks += pool.n_allocated;
+            tally.bytes += pool.n_allocated * pool.block_bytes;
+        }
+        tally.free_bytes = self.arena_bytes.saturating_sub(tally.bytes);
+        self.pymalloc = tally;
+        let mut tally = Tally::default();
+        for chunk in &self.chunks.chunks {
+            if chunk.free {
+                tally.free_bytes += chunk.bytes;
+            } else {
+                tally.blocks += 1;
+                tally.bytes += chunk.bytes;
+            }
+        }
+        self.malloc = tally;
+    }
+
+    /// Adds every block that belongs to nobody and starts like an object to `found`.
+    pub(crate) fn find_objects<M: Memory>(&self, memory: &mut M, rt: &Runtime, found: &mut Discovery) {
+        for (n, pool) in self.pools.iter().enumerate() {
+            let free = pool.free(memory);
+            for i in (0..pool.n_carved).filter(|i| !free.contains(*i)) {
+                add_if_object(memory, rt, found, (pool.block(i), pool.block_bytes));
+            }
+            if n % 4096 == 0 {
+                memory.trim();
+            }
+        }
+        for chunk in self.chunks.chunks.iter().filter(|chunk| !chunk.free) {
+            add_if_object(memory, rt, found, (chunk.user, chunk.bytes - 8));
+        }
+        memory.trim();
+    }
+
+    /// Decides which blocks belong to an object; call when all objects are known.
+    pub(crate) fn settle<M: Memory>(&mut self, memory: &M, found: &Discovery) {
+        for pool in &self.pools {
+            let free = pool.free(memory);
+            for i in (0..pool.n_carved).filter(|i| !free.contains(*i)) {
+                let start = pool.block(i);
+                if is_owned(found, start, pool.block_bytes) {
+                    self.pymalloc.owned_blocks += 1;
+                    self.pymalloc.owned_bytes += pool.block_bytes;
+                } else {
+                    self.unowned.insert(start);
+                }
+            }
+        }
+        for Chunk { user, bytes, .. } in self.chunks.chunks.iter().filter(|chunk| !chunk.free) {
+            if is_owned(found, *user, bytes - 8) {
+                self.malloc.owned_blocks += 1;
+                self.malloc.owned_bytes += bytes;
+            } else {
+                self.unowned.insert(*user);
+            }
+        }
+    }
+
+    /// Claims the unowned block at `start` for an object; answers its bytes, or `None` where it is not unowned.
+    pub(crate) fn claim<M: Memory>(&mut self, memory: &M, start: u64) -> Option<u64> {
+        if !self.unowned.contains(start) {
+            return None;
+        }
+        self.unowned.remove(start);
+        let bytes = self.block_bytes(memory, start, 0);
+        let tally = if self.pool_of(start).is_some() { &mut self.pymalloc } else { &mut self.malloc };
+        tally.owned_blocks += 1;
+        tally.owned_bytes += bytes;
+        Some(bytes)
+    }
+
+    /// The start of the unowned block that contains `addr`. O(log n) where `addr` is in a heap.
+    #[inline]
+    pub(crate) fn unowned_at<M: Memory>(&self, memory: &M, addr: u64) -> Option<u64> {
+        let start = if let Some(pool) = self.pool_of(addr) {
+            let pool = Pool::read(memory, pool)?;
+            pool.block(pool.index_containing(addr)?)
+        } else {
+            self.chunks.chunks[self.chunks.containing(addr)?].user
+        };
+        self.unowned.contains(start).then_some(start)
+    }
+
+    #[inline]
+    fn pool_of(&self, addr: u64) -> Option<u64> {
+        let start = addr & !(POOL_BYTES - 1);
+        self.pool_starts.contains(start).then_some(start)
+    }
+
+    /// Bytes that the allocator spends on the block at `start`, of which `requested` were asked for: the pool's
+    /// class or the chunk's header tell. O(1).
+    #[inline]
+    pub(crate) fn block_bytes<M: Memory>(&self, memory: &M, start: u64, requested: u64) -> u64 {
+        if requested <= SMALL_REQUEST_BYTES
+            && let Some(pool) = self.pool_of(start)
+        {
+            return memory.u32(pool + 36).map_or(requested, |szidx| (u64::from(szidx % 32) + 1) * 16);
+        }
+        let chunk = memory.u64(start.wrapping_sub(8)).unwrap_or(0) & !7;
+        let plausible = chunk >= requested && chunk >= 32 && chunk - requested <= requested / 2 + 2 * PAGE;
+        if plausible { chunk } else { requested.next_multiple_of(16) }
+    }
+
+    /// What `addr` is part of. O(log n).
+    pub(crate) fn place<M: Memory>(&self, memory: &M, addr: u64) -> Place {
+        if let Some(start) = self.pool_of(addr) {
+            let Some(pool) = Pool::read(memory, start) else { return Place::Free };
+            return match pool.index_containing(addr) {
+                Some(i) if !pool.free(memory).contains(i) => Place::Block(pool.block(i), pool.block_bytes),
+                _ => Place::Free,
+            };
+        }
+        match self.chunks.containing(addr).map(|at| self.chunks.chunks[at]) {
+            Some(chunk) if chunk.free => Place::Free,
+            Some(chunk) => Place::Block(chunk.user, chunk.bytes - 8),
+            None => Place::Elsewhere,
+        }
+    }
+
+    /// Bytes of malloc's heaps, whole.
+    pub(crate) fn malloc_heap_bytes(&self) -> u64 {
+        self.chunks.heap_bytes
+    }
+
+    /// Bytes of heaps whose headers could not be followed.
+    pub(crate) fn unwalked_bytes(&self) -> u64 {
+        self.chunks.unwalked_bytes
+    }
+}
+
+/// Private anonymous memory: heaps, arenas, thread stacks.
+pub(crate) fn is_anonymous(region: &Region) -> bool {
+    region.path.is_empty() || region.path == "[heap]" || region.path.starts_with("[anon")
+}
+
+fn is_owned(found: &Discovery, start: u64, bytes: u64) -> bool {
+    found.blocks.contains(start) || found.objects.any_in(start, start + bytes.min(STARTS[2] + 8))
+}
+
+fn add_if_object<M: Memory>(memory: &M, rt: &Runtime, found: &mut Discovery, (start, bytes): (u64, u64)) {
+    if is_owned(found, start, bytes) {
+        return;
+    }
+    for offset in STARTS.into_iter().filter(|offset| offset + 16 <= bytes) {
+        let object = start + offset;
+        let Some(type_idx) = found.types.of_object(memory, rt, object) else { continue };
+        let info = found.types.get(type_idx);
+        if info.presize == offset && is_object(memory, rt, info, object) {
+            found.add_from_census(memory, rt, object);
+            return;
+        }
+    }
+}
