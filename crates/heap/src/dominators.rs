@@ -257,3 +257,180 @@ fn nearest_common_ancestors(node: &[u32], mut idom: Vec<u32>, semi: &[u32], boun
     }
     by_node
 }
+
+#[cfg(test)]
+mod tests {
+    use heapray_wire::{NO_NODE, NodeFlags, TypeKind};
+
+    use crate::synthetic::{Builder, Dice};
+    use crate::{Heap, Region};
+
+    /// Which nodes the starts reach when `without` is taken out, by the plainest search.
+    fn reach(heap: &Heap, starts: &[u32], without: u32, banned: &[bool]) -> Vec<bool> {
+        let mut seen = vec![false; heap.n_nodes() as usize];
+        let mut todo: Vec<u32> = starts.to_vec();
+        while let Some(node) = todo.pop() {
+            if node == without || banned[node as usize] || seen[node as usize] {
+                continue;
+            }
+            seen[node as usize] = true;
+            heap.graph().for_each_held(heap.tables(), node, |target| todo.push(target));
+        }
+        seen
+    }
+
+    /// The quadratic reference: a dominator of `b` is a node without which `b` is not reached.
+    fn reference(heap: &Heap, starts: &[u32], banned: &[bool]) -> Vec<Vec<u32>> {
+        let n = heap.n_nodes();
+        let all = reach(heap, starts, NO_NODE, banned);
+        let mut dominators = vec![Vec::new(); n as usize];
+        for a in 0..n {
+            let rest = reach(heap, starts, a, banned);
+            for b in 0..n {
+                if b != a && all[b as usize] && !rest[b as usize] {
+                    dominators[b as usize].push(a);
+                }
+            }
+        }
+        dominators
+    }
+
+    fn random_heap(seed: u64) -> Heap {
+        let mut dice = Dice::new(seed);
+        let n = 2 + dice.below(40) as u32;
+        let mut builder = Builder::new();
+        for _ in 0..n {
+            builder.object("list", TypeKind::List);
+        }
+        for _ in 0..dice.below(u64::from(n) * 3) {
+            let (from, to) = (dice.below(u64::from(n)) as u32, dice.below(u64::from(n)) as u32);
+            builder.push(from, to);
+        }
+        for _ in 0..1 + dice.below(3) {
+            builder.flag(dice.below(u64::from(n)) as u32, NodeFlags::ROOT);
+        }
+        if dice.below(3) == 0 {
+            builder.flag(dice.below(u64::from(n)) as u32, NodeFlags::ORPHAN);
+        }
+        Heap::load(builder.build())
+    }
+
+    fn nearest(dominators: &[Vec<u32>], node: u32) -> u32 {
+        let own = &dominators[node as usize];
+        own.iter().copied().max_by_key(|d| dominators[*d as usize].len()).unwrap_or(NO_NODE)
+    }
+
+    #[test]
+    fn dominators_and_retained_equal_a_quadratic_reference() {
+        for seed in 0..400 {
+            let heap = random_heap(seed);
+            let n = heap.n_nodes() as usize;
+            let flag = |bit| move |node: &u32, heap: &Heap| heap.tables().flags[*node as usize].has(bit);
+            let (is_root, is_lost) = (flag(NodeFlags::ROOT), flag(NodeFlags::ORPHAN));
+            let nodes: Vec<u32> = (0..n as u32).collect();
+            let live: Vec<u32> =
+                nodes.iter().copied().filter(|v| is_root(v, &heap) && !is_lost(v, &heap)).collect();
+            let lost: Vec<u32> = nodes.iter().copied().filter(|v| is_lost(v, &heap)).collect();
+            let mut banned = vec![false; n];
+            let regions = [
+                (Region::Live, live),
+                (Region::Lost, lost),
+                (Region::Garbage, heap.garbage_heads().to_vec()),
+            ];
+            for (region, starts) in regions {
+                let seen = reach(&heap, &starts, NO_NODE, &banned);
+                let dominators = reference(&heap, &starts, &banned);
+                for &node in nodes.iter().filter(|node| seen[**node as usize]) {
+                    assert_eq!(heap.region(node), region, "seed {seed} node {node}");
+                    let above = heap.dominator(node).unwrap_or(NO_NODE);
+                    assert_eq!(above, nearest(&dominators, node), "seed {seed} node {node}");
+                    let retained = 1 + dominators.iter().filter(|own| own.contains(&node)).count() as u64;
+                    assert_eq!(heap.retained(node), retained * 64, "seed {seed} node {node}");
+                }
+                seen.iter().zip(&mut banned).for_each(|(seen, banned)| *banned |= seen);
+            }
+            assert!(banned.iter().all(|seen| *seen), "every node is in a region, seed {seed}");
+        }
+    }
+
+    #[test]
+    fn dominators_equal_iterative_sweeps_on_larger_graphs() {
+        let mut dice = Dice::new(7);
+        let n = 3000u32;
+        let mut builder = Builder::new();
+        let nodes: Vec<u32> = (0..n).map(|_| builder.object("list", TypeKind::List)).collect();
+        for &node in &nodes[1..] {
+            builder.push(dice.below(u64::from(node)) as u32, node);
+        }
+        for _ in 0..n {
+            builder.push(dice.below(u64::from(n)) as u32, dice.below(u64::from(n)) as u32);
+        }
+        builder.flag(0, NodeFlags::ROOT);
+        let heap = Heap::load(builder.build());
+        let expected = sweeps(&heap);
+        assert_eq!(heap.idom[1..], expected[1..]);
+    }
+
+    /// Cooper, Harvey and Kennedy over a single root 0, with the order of the trail tree.
+    fn sweeps(heap: &Heap) -> Vec<u32> {
+        let n = heap.n_nodes() as usize;
+        let mut rank = vec![0; n];
+        heap.order().iter().enumerate().for_each(|(at, node)| rank[*node as usize] = at);
+        let mut idom = vec![NO_NODE; n];
+        idom[0] = 0;
+        loop {
+            let mut changed = false;
+            for &node in heap.order().iter().filter(|node| **node != 0) {
+                let holders = heap.graph().holders(node).iter().copied();
+                let new =
+                    holders.filter(|holder| idom[*holder as usize] != NO_NODE).reduce(|mut a, mut b| {
+                        while a != b {
+                            if rank[a as usize] > rank[b as usize] {
+                                a = idom[a as usize];
+                            } else {
+                                b = idom[b as usize];
+                            }
+                        }
+                        a
+                    });
+                let new = new.unwrap_or(NO_NODE);
+                changed |= idom[node as usize] != new;
+                idom[node as usize] = new;
+            }
+            if !changed {
+                return idom;
+            }
+        }
+    }
+
+    #[test]
+    fn a_linked_list_of_a_million_is_ranked() {
+        let mut builder = Builder::new();
+        let n = 1_000_000;
+        let head = builder.list(&[]);
+        for node in 1..n {
+            let next = builder.list(&[]);
+            builder.push(node - 1, next);
+            builder.push(next, node - 1);
+        }
+        builder.global("app", "head", head);
+        let heap = Heap::load(builder.build());
+        assert_eq!(heap.retained(head), u64::from(n) * 64);
+        assert_eq!(heap.dominator(n - 1), Some(n - 2));
+    }
+
+    #[test]
+    fn garbage_does_not_share_in_what_lives() {
+        let mut builder = Builder::new();
+        let config = builder.dict();
+        builder.global("app", "config", config);
+        let garbage = builder.instance("app.Node");
+        builder.attribute(garbage, "me", garbage);
+        builder.attribute(garbage, "config", config);
+        let dict = builder.module("app");
+        let heap = Heap::load(builder.build());
+        assert_eq!(heap.dominator(config), Some(dict));
+        assert_eq!(heap.region(garbage), Region::Garbage);
+        assert_eq!(heap.retained(garbage), 64);
+    }
+}
