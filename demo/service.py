@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,3 +74,21 @@ class Service:
             finally:
                 connection.close()
         raise RuntimeError(f"gunicorn did not answer within {seconds} s")
+
+
+def main():
+    """Serves the variant of the first argument from the folder of the second until its input ends.
+
+    Prints one line, `port master worker …`, once the service answers.
+    """
+    with Service(sys.executable, sys.argv[2], sys.argv[1]) as service:
+        print(service.port, service.master.pid, *service.workers(), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -70,7 +70,7 @@ def explain(options):
     """The questions that follow a finding, over one snapshot file."""
 
     def ask(pid):
-        snapshot, picture = options.work / "leaking.hr", options.work / "backrefs.svg"
+        snapshot, picture = options.work / "leaking.snapshot", options.work / "backrefs.svg"
         say("Why is one of these arrays alive? From a snapshot file, with a picture")
         statuses = [run(options.heapray, "snapshot", pid, "-o", snapshot)[0]]
         statuses.append(run(options.heapray, "why", snapshot, "type=numpy.ndarray", "--output", picture)[0])
@@ -114,7 +114,7 @@ def main():
     options.work.mkdir(exist_ok=True)
     wrong = story(options)
     say("All as told" if not wrong else "Not as told: " + "; ".join(wrong))
-    print(f"The picture is {options.work.name}/backrefs.svg, the snapshot {options.work.name}/leaking.hr")
+    print(f"The picture is {options.work.name}/backrefs.svg, the snapshot {options.work.name}/leaking.snapshot")
     return 1 if wrong else 0
 
 

@@ -37,8 +37,8 @@ venv() {
 rust() {
     command -v rustup >/dev/null || return 0
     rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install >/dev/null
-    rustup component add --quiet rustfmt clippy 2>/dev/null || rustup component add rustfmt clippy
-    rustup target add aarch64-unknown-linux-gnu
+    rustup component add rustfmt clippy 2>&1 | grep -v "up to date" || true
+    rustup target add aarch64-unknown-linux-gnu 2>&1 | grep -v "up to date" || true
 }
 
 case ${1:-} in

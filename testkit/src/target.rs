@@ -1,7 +1,7 @@
 //! A Python program that runs as a child, says things on its output, and waits on its input to be examined.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 
 use crate::{ProcMemory, Python};
 
@@ -74,6 +74,11 @@ impl Target {
     pub fn ask(&mut self, line: &str) -> String {
         self.say(line);
         self.line()
+    }
+
+    /// Waits until the target ends; how it ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child can be waited for")
     }
 
     /// The target's memory from now on; chunks are read when first needed, so keep the target waiting meanwhile.
