@@ -54,7 +54,7 @@ pub(crate) enum Place {
 
 impl Census {
     /// Finds the blocks. Reads a word of each page of anonymous memory, and all headers.
-    pub(crate) fn take<M: Memory>(memory: &mut M, regions: &[Region]) -> Self {
+    pub(crate) fn take<M: Memory>(memory: &mut M, regions: &[Region], statics: &[(u64, u64)]) -> Self {
         let mut census = Self {
             pools: Vec::new(),
             pool_starts: Bitmap::new(),
@@ -72,6 +72,9 @@ impl Census {
                 census.sweep(memory, region);
             }
             memory.trim();
+        }
+        for (start, end) in statics {
+            census.chunks.main_arena(memory, *start, *end);
         }
         census.chunks.finish(memory);
         let arenas: BTreeSet<u32> = census.pools.iter().map(|pool| pool.arena_idx).collect();
@@ -255,6 +258,59 @@ fn add_if_object<M: Memory>(memory: &M, rt: &Runtime, found: &mut Discovery, (st
         if info.presize == offset && is_object(memory, rt, info, object) {
             found.add_from_census(memory, rt, object);
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapray_testkit::{ProcMemory, Target, find_pythons};
+
+    const SCRIPT: &str = r##"
+import ctypes, os, re, sys, tempfile, threading
+class Info(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_size_t) for n in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+libc = ctypes.CDLL(None)
+info = libc.mallinfo2
+info.restype = Info
+keep = [bytes(i % 3000) for i in range(20000)]
+keep = keep[::2]
+for size in (24, 40, 100, 900):
+    libc.malloc.restype = ctypes.c_void_p
+    blocks = [libc.malloc(size) for _ in range(50)]
+    for block in blocks[::2]:
+        libc.free(ctypes.c_void_p(block))
+sys.stderr.flush()
+with tempfile.TemporaryFile() as out:
+    saved = os.dup(2)
+    os.dup2(out.fileno(), 2)
+    sys._debugmallocstats()
+    os.dup2(saved, 2)
+    out.seek(0)
+    text = out.read().decode()
+small = int(re.search(r"# bytes in allocated blocks\s*=\s*([\d,]+)", text)[1].replace(",", ""))
+print(small)
+one = info()
+print(one.uordblks + one.hblkhd, flush=True)
+sys.stdin.readline()
+"##;
+
+    #[test]
+    fn every_allocated_byte_is_counted() {
+        for python in find_pythons() {
+            let mut target = Target::start(&python, SCRIPT);
+            let small: u64 = target.line().parse().expect("a number");
+            let large: u64 = target.line().parse().expect("a number");
+            let mut memory = ProcMemory::open(target.pid());
+            let regions = memory.regions().to_vec();
+            let statics = crate::walk::static_ranges(&regions);
+            let census = Census::take(&mut memory, &regions, &statics);
+            let near = |ours: u64, theirs: u64, slack: u64| ours.abs_diff(theirs) <= slack;
+            assert!(near(census.pymalloc.bytes, small, 64 << 10), "{python:?}: {census:?} {small}");
+            // mallinfo counts what thread caches hold as used.
+            assert!(near(census.malloc.bytes, large, 192 << 10), "{python:?}: {:?} {large}", census.malloc);
+            assert_eq!(census.unwalked_bytes(), 0, "{python:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Chunks of glibc's malloc: the main heap, thread arenas and mapped chunks, recognised by their headers.
 //!
 //! A chain of chunk headers checks itself: it must end exactly where its heap ends. Free chunks are those whose
-//! successor says so, and those in thread caches, which carry the process's cache key. No symbol of libc is
-//! needed. Other allocators (jemalloc, mimalloc, musl) are not recognised: their memory stays uncounted.
+//! successor says so, those in thread caches, which carry the process's cache key, and those in fast bins, whose
+//! arena is found by its pointer to the heap's top. No symbol of libc is needed. Other allocators (jemalloc, mimalloc, musl) are not recognised: their memory stays uncounted.
 //! Source: glibc `malloc/malloc.c`, `malloc/arena.c` (2.28 to 2.42).
 
 use heapray_cpython::Memory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PREV_IN_USE: u64 = 1;
 const IS_MAPPED: u64 = 2;
@@ -18,6 +18,12 @@ const HEAP_ALIGN: u64 = 64 << 20;
 const PAGE: u64 = 4096;
 /// Where the first chunk of a thread arena's heap can start: after `heap_info`, or after it and `malloc_state`.
 const FIRST_CHUNK_MAX: u64 = 16 * 1024;
+
+/// Offsets in `malloc_state`.
+const FAST_BINS: u64 = 16;
+const N_FAST_BINS: u64 = 10;
+const TOP: u64 = 96;
+const FAST_LIST_MAX: usize = 1 << 24;
 
 /// One chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +44,19 @@ pub(crate) struct Chunks {
     pub(crate) unwalked_bytes: u64,
     /// Bytes of main heap, arenas and mapped chunks.
     pub(crate) heap_bytes: u64,
+    /// Addresses of the `malloc_state` of thread arenas.
+    arenas: BTreeSet<u64>,
+    /// Address of the main heap's top chunk.
+    main_top: Option<u64>,
 }
 
 impl Chunks {
     /// Walks the heap in `start..end` (the `[heap]` mapping).
     pub(crate) fn main_heap<M: Memory>(&mut self, memory: &M, start: u64, end: u64) {
         self.heap_bytes += end - start;
-        if !self.chain(memory, start, end) {
+        if self.chain(memory, start, end) {
+            self.main_top = self.chunks.last().map(|top| top.user - HEADER);
+        } else {
             self.unwalked_bytes += end - start;
         }
     }
@@ -64,7 +76,22 @@ impl Chunks {
             (32..FIRST_CHUNK_MAX.min(size)).step_by(16).find(|at| self.chain(memory, start + at, end));
         first?;
         self.heap_bytes += size;
+        self.arenas.insert(arena);
         Some(end)
+    }
+
+    /// Finds the main arena in `start..end` of static data: the word before its bins that points at the top chunk.
+    pub(crate) fn main_arena<M: Memory>(&mut self, memory: &M, start: u64, end: u64) {
+        let Some(top) = self.main_top else { return };
+        let mut at = start;
+        let mut found = None;
+        memory.words(start, (end - start) / 8, |word| {
+            if word == top {
+                found = Some(at - TOP);
+            }
+            at += 8;
+        });
+        self.arenas.extend(found);
     }
 
     /// A chunk with a mapping of its own at page `start`: answers its end.
@@ -112,9 +139,14 @@ impl Chunks {
         whole
     }
 
-    /// Sorts the chunks and marks those in thread caches as free.
+    /// Sorts the chunks and marks those in fast bins and thread caches as free.
     pub(crate) fn finish<M: Memory>(&mut self, memory: &M) {
         self.chunks.sort_unstable_by_key(|chunk| chunk.user);
+        for arena in std::mem::take(&mut self.arenas) {
+            for bin in 0..N_FAST_BINS {
+                self.mark_fast_bin(memory, arena + FAST_BINS + bin * 8);
+            }
+        }
         let Some(key) = self.cache_key(memory) else { return };
         for chunk in &mut self.chunks {
             chunk.free |= memory.u64(chunk.user + 8) == Some(key);
@@ -136,6 +168,29 @@ impl Chunks {
         let best = lists.into_iter().max_by_key(|(_, (linked, _))| *linked)?;
         let (key, (linked, all)) = best;
         (linked >= 2 && linked * 2 > all).then_some(key)
+    }
+
+    /// Marks the chunks of the list whose head is at `head`; links are mangled since glibc 2.32.
+    fn mark_fast_bin<M: Memory>(&mut self, memory: &M, head: u64) {
+        let mut user = memory.u64(head).filter(|first| *first != 0).map(|first| first.wrapping_add(HEADER));
+        for _ in 0..FAST_LIST_MAX {
+            let Some(at) = user.and_then(|user| self.starting(user)) else { return };
+            if std::mem::replace(&mut self.chunks[at].free, true) {
+                return;
+            }
+            let address = self.chunks[at].user;
+            let Some(link) = memory.u64(address) else { return };
+            let mangled = (link ^ (address >> 12)).wrapping_add(HEADER);
+            user = if self.starting(mangled).is_some() {
+                Some(mangled)
+            } else {
+                Some(link.wrapping_add(HEADER))
+            };
+        }
+    }
+
+    fn starting(&self, user: u64) -> Option<usize> {
+        self.chunks.binary_search_by_key(&user, |chunk| chunk.user).ok()
     }
 
     /// The chunk that contains `addr` in its usable part.

@@ -104,14 +104,14 @@ pub fn snapshot<M: Memory>(
     }
     found.follow_roots(memory, &rt);
     found.follow_tracked(memory, &rt);
-    let mut census = Census::take(memory, regions);
+    let statics = static_ranges(regions);
+    let mut census = Census::take(memory, regions, &statics);
     census.find_objects(memory, &rt, &mut found);
     found.objects.seal();
     census.settle(memory, &found);
 
     facts::runtime(memory, &rt, &mut known_facts);
     out(Chunk::Process(known_facts));
-    let statics = static_ranges(regions);
     let mut place = Place { memory, rt: &rt, found: &found, census: &mut census, statics: &statics };
     let mut emitter = Emitter::new(&found, out);
     emitter.objects(&mut place);
@@ -130,7 +130,7 @@ pub fn snapshot<M: Memory>(
 }
 
 /// Writable data of mapped files, and the anonymous memory that continues it (`.bss`).
-fn static_ranges(regions: &[Region]) -> Ranges {
+pub(crate) fn static_ranges(regions: &[Region]) -> Ranges {
     let mut ranges: Ranges = Vec::new();
     let mut file_end = 0;
     for region in regions {
