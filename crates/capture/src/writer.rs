@@ -94,11 +94,11 @@ impl<W: FnMut(&[u8])> SnapshotWriter<W> {
         split::parts(chunk, |part| self.part(part));
     }
 
-    /// Marks the capture as whole and gives the closure back.
-    pub fn finish(mut self) -> W {
+    /// Marks the capture as whole; answers its bytes.
+    pub fn finish(mut self) -> u64 {
         self.raw.clear();
         self.frame(kind::FILE_END, 0);
-        self.write
+        self.n_bytes
     }
 
     /// Bytes written so far.

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod bytes;
 mod codec;
+mod edges;
 mod enums;
 mod facts;
 mod frame;
