@@ -29,7 +29,8 @@ for version in 3.13 3.14 3.15; do
 done
 mkdir -p "$root"
 rm -rf "${root:?}"/*
-debootstrap --variant=minbase --include="${packages#,}" sid "$root" "$from" >"${root%/}.log" 2>&1 ||
+trap 'umount -q "$root/proc" "$root/sys" 2>/dev/null || true' EXIT # debootstrap leaves them mounted when it is stopped
+timeout 600 debootstrap --variant=minbase --include="${packages#,}" sid "$root" "$from" >"${root%/}.log" 2>&1 ||
     without "debootstrap failed ($(tail -n 1 "${root%/}.log"))"
 for version in 3.13 3.14 3.15; do
     chroot "$root" "python$version" -c 'import sys; print("newer-pythons:", sys.version)'
