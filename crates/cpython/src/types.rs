@@ -55,6 +55,7 @@ pub enum ObjectKind {
     CtypesData,
     NumpyArray,
     NumpyScalar,
+    NumpyDtype,
     Greenlet,
 }
 
