@@ -1,0 +1,36 @@
+//! `chain`: the shortest way from a module to an object.
+
+use super::why::SUBJECT_HELP;
+use crate::flags::{FormatFlags, SourceFlags, WalkFlags};
+use crate::output::PictureFormat;
+use crate::{load, output};
+use clap::Args;
+use heapray_query::{Subject, Walk};
+use heapray_report::text;
+
+/// Options of `heapray chain`.
+#[derive(Args, Debug)]
+#[command(after_help = SUBJECT_HELP)]
+pub(crate) struct ChainFlags {
+    #[command(flatten)]
+    source: SourceFlags,
+    /// The object.
+    #[arg(value_name = "OBJECT")]
+    subject: String,
+    #[command(flatten)]
+    walk: WalkFlags,
+    #[command(flatten)]
+    format: FormatFlags,
+}
+
+/// Prints the chain, and draws it.
+pub(crate) fn run(flags: &ChainFlags) -> anyhow::Result<()> {
+    let subject: Subject = flags.subject.parse()?;
+    flags.walk.output.as_deref().map(PictureFormat::of).transpose()?;
+    let session = load::session(&flags.source)?;
+    let answer = session.chain(&subject, Walk::new(1, flags.walk.max_depth, flags.walk.too_many))?;
+    if let Some(path) = &flags.walk.output {
+        output::draw(path, &answer.picture)?;
+    }
+    output::print(flags.format, &answer, text::chain)
+}

@@ -1,0 +1,140 @@
+//! `leaks`: repeated snapshots of a process, or several files of one, and a verdict.
+
+use crate::duration::{parse_bytes, parse_duration};
+use crate::flags::{FormatFlags, LiveFlags, ProcessFlags};
+use crate::progress::Progress;
+use crate::target::Target;
+use crate::{load, output};
+use anyhow::{Context, bail};
+use clap::Args;
+use heapray_query::{Leaks, LeaksOptions};
+use heapray_report::text;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Exit status when something leaks.
+const STATUS_FINDING: u8 = 1;
+
+/// Options of `heapray leaks`.
+#[derive(Args, Debug)]
+pub(crate) struct LeaksFlags {
+    /// Process id, or at least two snapshot files of one process, oldest first.
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<Target>,
+    /// Time between snapshots of a process.
+    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    interval: Duration,
+    /// Number of snapshots of a process.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), value_name = "N")]
+    snapshots: u32,
+    /// Growth per hour below which nothing is called a leak.
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    threshold: Option<u64>,
+    #[command(flatten)]
+    live: LiveFlags,
+    #[command(flatten)]
+    process: ProcessFlags,
+    #[command(flatten)]
+    format: FormatFlags,
+}
+
+/// What is to be done, validated.
+#[derive(Debug, PartialEq)]
+enum Plan {
+    /// Take the snapshots now.
+    Watch(u32),
+    /// Read them, oldest first.
+    Compare(Vec<PathBuf>),
+}
+
+/// Prints the verdict; status 1 with findings.
+pub(crate) fn run(flags: &LeaksFlags) -> anyhow::Result<ExitCode> {
+    let plan = plan(&flags.targets)?;
+    let mut leaks = Leaks::new(LeaksOptions { threshold_bytes_per_hour: flags.threshold });
+    match &plan {
+        Plan::Watch(pid) => watch(flags, *pid, &mut leaks)?,
+        Plan::Compare(paths) => compare(flags, paths, &mut leaks)?,
+    }
+    let answer = leaks.verdict()?;
+    output::print(flags.format, &answer, text::leaks)?;
+    Ok(if answer.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(STATUS_FINDING) })
+}
+
+fn plan(targets: &[Target]) -> anyhow::Result<Plan> {
+    if let [Target::Pid(pid)] = targets {
+        return Ok(Plan::Watch(*pid));
+    }
+    let mut paths = Vec::new();
+    for target in targets {
+        match target {
+            Target::File(path) => paths.push(path.clone()),
+            Target::Pid(pid) => bail!(
+                "cannot compare process {pid} with other targets: give one process id, or snapshot files only"
+            ),
+        }
+    }
+    if paths.len() < 2 {
+        bail!(
+            "cannot judge growth from one snapshot ({}): give at least two of the same process, oldest first",
+            targets[0]
+        );
+    }
+    Ok(Plan::Compare(paths))
+}
+
+fn compare(flags: &LeaksFlags, paths: &[PathBuf], leaks: &mut Leaks) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    for (i, path) in paths.iter().enumerate() {
+        progress.say(&format!("reading {} ({} of {}) …", path.display(), i + 1, paths.len()));
+        leaks
+            .add(load::read_file(path)?, flags.process.process)
+            .with_context(|| format!("cannot compare {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The intervals count from start to start, so that a slow read does not stretch them.
+fn watch(flags: &LeaksFlags, pid: u32, leaks: &mut Leaks) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let mut next = Instant::now();
+    for i in 0..flags.snapshots {
+        wait_until(next, &mut progress, i, flags.snapshots);
+        next = Instant::now() + flags.interval;
+        progress.say(&format!("snapshot {} of {}: reading process {pid} …", i + 1, flags.snapshots));
+        leaks
+            .add(load::live_file(pid, flags.live.in_place)?, flags.process.process)
+            .with_context(|| format!("cannot read process {pid}"))?;
+    }
+    Ok(())
+}
+
+fn wait_until(moment: Instant, progress: &mut Progress, done: u32, all: u32) {
+    loop {
+        let left = moment.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        progress.say(&format!("{done} of {all} snapshots taken, next in {} s", left.as_secs() + 1));
+        std::thread::sleep(left.min(Duration::from_secs(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_is_watched_and_files_are_compared() {
+        assert_eq!(plan(&[Target::Pid(7)]).expect("valid"), Plan::Watch(7));
+        let files = [Target::File("a".into()), Target::File("b".into())];
+        assert_eq!(plan(&files).expect("valid"), Plan::Compare(vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn one_file_or_a_mixture_is_refused() {
+        assert!(plan(&[Target::File("a".into())]).is_err());
+        assert!(plan(&[Target::File("a".into()), Target::Pid(7)]).is_err());
+        assert!(plan(&[Target::Pid(6), Target::Pid(7)]).is_err());
+    }
+}
