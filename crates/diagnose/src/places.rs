@@ -1,0 +1,201 @@
+//! From growth at thousands of objects to the few places that a person would name.
+//!
+//! Walks down from the roots along the growth. In something with named slots (a module, class, instance, frame)
+//! each slot is a place of its own; in a container, growth that splits over many elements belongs to the container.
+//! It does not judge a place: rules do.
+
+use crate::growth::Growth;
+use crate::history::History;
+use crate::steady::Series;
+use crate::trail::{edge_between, slot_name};
+use crate::tree::kind;
+use heapray_wire::{NO_NODE, TypeKind};
+use std::collections::BTreeMap;
+
+/// A place where held memory grows.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The object that holds: in the last snapshot.
+    pub(crate) node: u32,
+    /// The one thing in it that grows, where it is a named slot: node in the last snapshot, below `node`.
+    pub(crate) slot: Option<u32>,
+    /// Bytes over time.
+    pub(crate) bytes: Series,
+    /// Objects over time.
+    pub(crate) count: Series,
+}
+
+impl Place {
+    /// The deepest node that stands for the place.
+    pub(crate) fn target(&self) -> u32 {
+        self.slot.unwrap_or(self.node)
+    }
+}
+
+/// Growth below this part of all growth is not followed.
+const PART: f64 = 0.02;
+/// Bytes below which nothing is followed.
+const BYTES: i64 = 1024;
+/// The part that one element must have for a container not to be the place itself.
+const BIG_DROP: f64 = 0.7;
+/// Most places.
+const PLACES: usize = 64;
+
+/// All places where held memory grows, most bytes first.
+pub(crate) fn places(history: &History<'_>, growth: &Growth) -> Vec<Place> {
+    let tree = &history.last().tree;
+    let held = &tree.order[..tree.n_held];
+    let is_top = |node: &&u32| history.is_persistent(**node) && growth.above(**node) == NO_NODE;
+    let tops: Vec<u32> = held.iter().filter(is_top).copied().collect();
+    let all: i64 = tops.iter().map(|node| growth.total(*node).bytes).sum();
+    let least = BYTES.max((all as f64 * PART) as i64);
+    let mut below: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for node in held {
+        let counts = history.is_persistent(*node) && growth.total(*node).bytes >= least;
+        if counts && growth.above(*node) != NO_NODE {
+            below.entry(growth.above(*node)).or_default().push(*node);
+        }
+    }
+    let mut walk = Walk { history, growth, below, least, found: Vec::new() };
+    let mut waiting: Vec<u32> = tops.into_iter().filter(|node| growth.total(*node).bytes >= least).collect();
+    while let Some(node) = waiting.pop() {
+        waiting.extend(walk.visit(node));
+    }
+    let mut found = walk.found;
+    found.sort_by(|a, b| b.bytes.gain().total_cmp(&a.bytes.gain()).then(a.node.cmp(&b.node)));
+    found.truncate(PLACES);
+    found
+}
+
+struct Walk<'a, 'h> {
+    history: &'a History<'h>,
+    growth: &'a Growth,
+    below: BTreeMap<u32, Vec<u32>>,
+    least: i64,
+    found: Vec<Place>,
+}
+
+impl Walk<'_, '_> {
+    /// Finds what grows at `node` itself; answers where to go on.
+    fn visit(&mut self, node: u32) -> Vec<u32> {
+        let mut next = self.below.remove(&node).unwrap_or_default();
+        next.sort_by_key(|child| (std::cmp::Reverse(self.growth.total(*child).bytes), *child));
+        let own = self.growth.own(node).bytes;
+        let total = self.growth.total(node).bytes;
+        if has_slots(self.history, node) {
+            if own >= self.least {
+                self.add_slots(node);
+            }
+            return next;
+        }
+        let biggest = next.first().map_or(0, |child| self.growth.total(*child).bytes);
+        if biggest as f64 >= BIG_DROP * total as f64 {
+            return next;
+        }
+        if self.growth.total(node).bytes >= self.least {
+            self.add_whole(node);
+        }
+        Vec::new()
+    }
+
+    /// The container itself: all growth below it belongs to it.
+    fn add_whole(&mut self, node: u32) {
+        let under = self.history.last().tree.under(&[node]);
+        let places: Vec<bool> = (0..under.len())
+            .map(|at| {
+                under[at] == 0
+                    && self.growth.own(at as u32).count >= 0
+                    && self.growth.own(at as u32).bytes > 0
+            })
+            .collect();
+        let (bytes, count) = self.growth.series(self.history, &places);
+        self.found.push(Place { node, slot: None, bytes, count });
+    }
+
+    /// What is new directly under a node with named slots, slot by slot.
+    fn add_slots(&mut self, node: u32) {
+        let tables = self.history.last().tables;
+        let tree = &self.history.last().tree;
+        let mut slots: BTreeMap<String, u32> = BTreeMap::new();
+        let mut n_new = 0;
+        for &child in tables.targets(node) {
+            if tree.parent[child as usize] != node || self.history.is_persistent(child) {
+                continue;
+            }
+            n_new += 1;
+            if let Some(name) = edge_between(tables, node, child).and_then(|at| slot_name(tables, node, at)) {
+                slots.entry(name).or_insert(child);
+            }
+        }
+        let own = self.growth.own(node).bytes as f64;
+        let mut found = Vec::new();
+        for (name, child) in slots {
+            let (bytes, count) = self.slot_series(node, &name);
+            if bytes.gain() >= 0.2 * own {
+                found.push(Place { node, slot: Some(child), bytes, count });
+            }
+        }
+        let explained: f64 = found.iter().map(|place| place.bytes.gain()).sum();
+        self.found.append(&mut found);
+        if explained < 0.5 * own && (n_new > 0 || explained == 0.0) {
+            self.add_own(node);
+        }
+    }
+
+    fn add_own(&mut self, node: u32) {
+        let mut places = vec![false; self.history.last().tables.n_nodes() as usize];
+        places[node as usize] = true;
+        let (bytes, count) = self.growth.series(self.history, &places);
+        self.found.push(Place { node, slot: None, bytes, count });
+    }
+
+    /// The subtree under the slot of that name in each snapshot; nothing where it is not there.
+    fn slot_series(&self, node: u32, name: &str) -> (Series, Series) {
+        let level = |k: usize| {
+            let snap = &self.history.snaps[k];
+            let then = self.history.in_snap(k, node)?;
+            let targets = snap.tables.targets(then);
+            let is_it = |at: &usize| {
+                snap.tree.parent[targets[*at] as usize] == then
+                    && slot_name(snap.tables, then, *at as u32).as_deref() == Some(name)
+            };
+            let child = targets[(0..targets.len()).find(is_it)?] as usize;
+            Some((snap.tree.bytes[child] as f64, f64::from(snap.tree.count[child])))
+        };
+        let bytes = self.history.series(|k| level(k).map_or(0.0, |level| level.0));
+        let count = self.history.series(|k| level(k).map_or(0.0, |level| level.1));
+        (bytes, count)
+    }
+}
+
+/// Whether the references of a node are slots with names, each a place of its own.
+pub(crate) fn has_slots(history: &History<'_>, node: u32) -> bool {
+    let tables = history.last().tables;
+    match kind(tables, node) {
+        TypeKind::Dict => is_namespace(history, node),
+        TypeKind::List
+        | TypeKind::Tuple
+        | TypeKind::Set
+        | TypeKind::Deque
+        | TypeKind::Array
+        | TypeKind::LruCache
+        | TypeKind::Bytes
+        | TypeKind::Str
+        | TypeKind::NativeBlock
+        | TypeKind::UnknownHolder => false,
+        _ => true,
+    }
+}
+
+/// Whether a dict is the `__dict__` of a module, class or instance, or `sys.modules`.
+fn is_namespace(history: &History<'_>, node: u32) -> bool {
+    let tables = history.last().tables;
+    let parent = history.last().tree.parent[node as usize];
+    if parent == NO_NODE {
+        return false;
+    }
+    let label = edge_between(tables, parent, node).map(|at| tables.label(parent, at));
+    let is_field = label.is_some_and(|label| label.kind == heapray_wire::LabelKind::Field);
+    let field = label.map_or("", |label| tables.string(label.name));
+    is_field && (field.contains("dict") || field == "modules")
+}

@@ -1,0 +1,77 @@
+//! References: objects pile up under something that roots reach: a module variable, class attribute, closure, cache,
+//! frame, task, or a slot of the interpreter.
+//!
+//! A place counts when it gains in every window and does not level off, and when the gain is more than the turnover
+//! of its elements would give by chance (caches and queues in balance). Who else holds the same objects is told too.
+
+use super::{Evidence, SHARE, confidence, course, fill};
+use crate::holder::describe;
+use crate::places::{Place, places};
+use crate::steady::Course;
+use crate::turnover::turnover;
+use crate::verdict::{Finding, Kind, Verdict};
+
+/// Most findings of this kind.
+const FINDINGS: usize = 5;
+/// Where this part of the elements changed between the snapshots, a gain must be larger than chance.
+const TURNS_OVER: f64 = 0.5;
+/// The gain that a container in turnover must have, as a part of its level.
+const BEYOND_TURNOVER: f64 = 0.25;
+
+/// Looks for places that grow.
+pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    let process = evidence.account.process_gain();
+    let mut n_found = 0;
+    for place in places(&evidence.history, &evidence.growth) {
+        if n_found == FINDINGS {
+            break;
+        }
+        if place.bytes.gain() < super::BYTES.max(SHARE * process) {
+            continue;
+        }
+        let text = || crate::trail::way(evidence.history.last(), place.target()).text;
+        match course(&place.count, &place.bytes) {
+            Course::Flat => {}
+            Course::LevelsOff => {
+                verdict.dismissed.push(format!("{} grows, and slower and slower", text()));
+                verdict.undecided = true;
+            }
+            Course::Steady if is_turnover(evidence, &place) => {
+                verdict.dismissed.push(format!("{} turns over; its size stays about the same", text()));
+            }
+            Course::Steady => {
+                verdict.findings.push(finding(evidence, &place));
+                n_found += 1;
+            }
+        }
+    }
+}
+
+/// Whether the elements change so much that the gain may be chance.
+fn is_turnover(evidence: &Evidence<'_>, place: &Place) -> bool {
+    let level = place.count.level[0].max(1.0);
+    let gain = place.count.gain() / level;
+    gain < BEYOND_TURNOVER && turnover(&evidence.history, place) > TURNS_OVER
+}
+
+fn finding(evidence: &Evidence<'_>, place: &Place) -> Finding {
+    let told = describe(&evidence.history, place);
+    let sure = confidence(if place.count.gain() > 0.0 { &place.count } else { &place.bytes });
+    let mut found = Finding {
+        kind: Kind::Reference,
+        holder: told.holder,
+        root: told.root,
+        trail: told.trail,
+        types: told.types,
+        bytes_per_hour: 0.0,
+        interval: [0.0; 2],
+        share: 0.0,
+        confidence: sure,
+        allocated_at: Vec::new(),
+        advice: told.advice,
+        source: told.source,
+        objects_per_hour: 0.0,
+    };
+    fill(&mut found, evidence, &place.bytes, &place.count);
+    found
+}
