@@ -1,1 +1,28 @@
-//! attach: not built yet.
+//! Gets at a process without loading anything into it: stop, clone, resume, read the frozen copy, leave nothing behind.
+//!
+//! [`copy`] makes a frozen copy and lets the target run on at once, [`in_place`] stops the target for the time of the
+//! read; both answer an [`Image`] that the walker reads. A small guardian process holds the tracing
+//! and cleans up however heapray ends. `docs/snapshot.md` tells how, and what cannot be excluded.
+//!
+//! Nothing here knows what CPython's memory means.
+
+mod chunk;
+mod copy;
+mod error;
+mod fault;
+mod guardian;
+mod hook;
+mod image;
+mod inject;
+mod memory;
+mod message;
+mod preflight;
+mod reap;
+mod source;
+mod stop;
+mod tree;
+
+pub use error::AttachError;
+pub use image::{CopyOptions, Image, ImageKind, Released, StoppedThread, copy, in_place};
+pub use memory::{DEFAULT_BUDGET_BYTES, ImageMemory, MemoryStats};
+pub use tree::tree;

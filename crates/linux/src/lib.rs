@@ -1,1 +1,32 @@
-//! linux: not built yet.
+//! Raw Linux: what `/proc` tells, memory of other processes, ptrace, ELF symbols and core files.
+//!
+//! Thin and stateless: each module wraps one kernel interface or one file format. Policy (which threads to stop,
+//! what to inject, what to give up) stands in `attach`. Nothing here knows about Python.
+
+pub mod arch;
+mod cgroup;
+mod guard;
+mod maps;
+mod pidfd;
+mod process;
+mod ptrace;
+mod remote;
+mod smaps;
+mod stat;
+mod status;
+
+pub use cgroup::{Cgroup, cgroup};
+pub use guard::{
+    Interest, drain, fork_detached, ignore_signals, poll, protect_from_oom, reap, rename,
+    signals_as_descriptor, silence,
+};
+pub use maps::{Mapping, mappings, parse_mappings};
+pub use pidfd::{PidFd, kill};
+pub use process::{
+    children, command_line, executable, file_descriptors, is_same_namespace, page_bytes, thread_name, threads,
+};
+pub use ptrace::{Resume, Stop, Tracee, options};
+pub use remote::RemoteMemory;
+pub use smaps::{Rollup, smaps_rollup};
+pub use stat::{Stat, parse_stat, stat, thread_stat};
+pub use status::{Status, parse_status, status, thread_status};

@@ -1,0 +1,85 @@
+//! AArch64.
+//!
+//! Compiled by CI, not run there. The kernel rewinds a restartable call *before* the ptrace stop
+//! (arch/arm64/kernel/signal.c, `do_signal`), so the saved registers already point at the `svc` with its first
+//! argument back. What it decides after the stop, `restart_syscall` for calls with a restart block, is lost when the
+//! thread was used for an injected call: such a call (poll, nanosleep with a timeout) starts again with its full timeout.
+
+use super::Call;
+
+/// Number of general registers, in the order of `user_pt_regs` (arch/arm64/include/uapi/asm/ptrace.h).
+pub const REGISTER_COUNT: usize = 34;
+/// `svc #0`.
+pub const SYSCALL_INSTRUCTION: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
+/// Instructions are words.
+pub const SYSCALL_ALIGN: usize = 4;
+/// Value of the ELF header's `e_machine`.
+pub const ELF_MACHINE: u16 = 183;
+/// `clone`.
+pub const CLONE: u64 = 220;
+/// `wait4`.
+pub const WAIT4: u64 = 260;
+/// `waitid`.
+pub const WAITID: u64 = 95;
+/// `close_range` (Linux 5.9).
+pub const CLOSE_RANGE: u64 = 436;
+/// `prctl`.
+pub const PRCTL: u64 = 167;
+
+const X0: usize = 0;
+const X8: usize = 8;
+const SP: usize = 31;
+const PC: usize = 32;
+const PSTATE: usize = 33;
+/// Set in `pstate` while 32-bit code runs (`PSR_MODE32_BIT`).
+const MODE32_BIT: u64 = 0x10;
+
+/// General registers of a stopped thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registers(pub [u64; REGISTER_COUNT]);
+
+impl Registers {
+    /// Where the thread goes on.
+    pub fn instruction_pointer(&self) -> u64 {
+        self.0[PC]
+    }
+
+    /// Top of its stack.
+    pub fn stack_pointer(&self) -> u64 {
+        self.0[SP]
+    }
+
+    /// Not among the general registers here: see [`crate::Tracee::thread_pointer`].
+    pub fn fs_base(&self) -> Option<u64> {
+        None
+    }
+
+    /// Result of the system call that has just returned; negative error numbers.
+    pub fn result(&self) -> i64 {
+        self.0[X0].cast_signed()
+    }
+
+    /// Unknown here: the general registers do not tell whether the thread is in a call.
+    pub fn current_call(&self) -> Option<Call> {
+        None
+    }
+
+    /// Runs 64-bit code: not a 32-bit process, whose calls have other numbers.
+    pub fn is_native(&self) -> bool {
+        self.0[PSTATE] & MODE32_BIT == 0
+    }
+
+    /// These registers, changed so that the thread runs `call` at the instruction `at`. The stack pointer stays.
+    pub fn prepared(&self, call: &Call, at: u64) -> Self {
+        let mut out = self.clone();
+        out.0[PC] = at;
+        out.0[X8] = call.number;
+        out.0[X0..X0 + 6].copy_from_slice(&call.args);
+        out
+    }
+}
+
+/// `clone(flags, stack)` with nothing else.
+pub fn clone_call(flags: u64, stack: u64) -> Call {
+    Call::new(CLONE, &[flags, stack])
+}

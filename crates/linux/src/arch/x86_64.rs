@@ -1,0 +1,98 @@
+//! x86-64.
+//!
+//! At a ptrace stop inside a system call `orig_rax` is its number and `rax` its result, `-ERESTART…` where the
+//! kernel will restart it: it does so on the way back, from the registers as they are then (arch/x86/kernel/signal.c,
+//! `arch_do_signal_or_restart`). So −1 in `orig_rax` switches restart off for our call, and putting both back
+//! before one more signal stop switches it on again for the thread's own.
+
+use super::Call;
+
+/// Number of general registers, in the order of `user_regs_struct` (arch/x86/include/asm/user_64.h).
+pub const REGISTER_COUNT: usize = 27;
+/// `syscall`.
+pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+/// Instructions start anywhere.
+pub const SYSCALL_ALIGN: usize = 1;
+/// Value of the ELF header's `e_machine`.
+pub const ELF_MACHINE: u16 = 62;
+/// `clone`.
+pub const CLONE: u64 = 56;
+/// `wait4`.
+pub const WAIT4: u64 = 61;
+/// `waitid`.
+pub const WAITID: u64 = 247;
+/// `close_range` (Linux 5.9).
+pub const CLOSE_RANGE: u64 = 436;
+/// `prctl`.
+pub const PRCTL: u64 = 157;
+
+const R10: usize = 7;
+const R9: usize = 8;
+const R8: usize = 9;
+const RAX: usize = 10;
+const RDX: usize = 12;
+const RSI: usize = 13;
+const RDI: usize = 14;
+const ORIG_RAX: usize = 15;
+const RIP: usize = 16;
+const CS: usize = 17;
+const RSP: usize = 19;
+const FS_BASE: usize = 21;
+/// Code segment of 64-bit user code (`__USER_CS`).
+const USER_CS_64: u64 = 0x33;
+
+/// General registers of a stopped thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registers(pub [u64; REGISTER_COUNT]);
+
+impl Registers {
+    /// Where the thread goes on.
+    pub fn instruction_pointer(&self) -> u64 {
+        self.0[RIP]
+    }
+
+    /// Top of its stack.
+    pub fn stack_pointer(&self) -> u64 {
+        self.0[RSP]
+    }
+
+    /// Base of its thread-local storage, where the kernel keeps it among the general registers.
+    pub fn fs_base(&self) -> Option<u64> {
+        Some(self.0[FS_BASE])
+    }
+
+    /// Result of the system call that has just returned; negative error numbers.
+    pub fn result(&self) -> i64 {
+        self.0[RAX].cast_signed()
+    }
+
+    /// The system call the thread is in and its arguments; `None` in user code.
+    pub fn current_call(&self) -> Option<Call> {
+        let number = Some(self.0[ORIG_RAX].cast_signed()).filter(|number| *number >= 0)?;
+        let args = [RDI, RSI, RDX, R10, R8, R9].map(|n| self.0[n]);
+        Some(Call { number: number.cast_unsigned(), args })
+    }
+
+    /// Runs 64-bit code: not a 32-bit process, whose calls have other numbers.
+    pub fn is_native(&self) -> bool {
+        self.0[CS] == USER_CS_64
+    }
+
+    /// These registers, changed so that the thread runs `call` at the instruction `at`. The stack pointer stays:
+    /// nothing is pushed, so the red zone is safe.
+    pub fn prepared(&self, call: &Call, at: u64) -> Self {
+        let mut out = self.clone();
+        out.0[RIP] = at;
+        out.0[RAX] = call.number;
+        out.0[ORIG_RAX] = u64::MAX;
+        for (register, arg) in [RDI, RSI, RDX, R10, R8, R9].into_iter().zip(call.args) {
+            out.0[register] = arg;
+        }
+        out
+    }
+}
+
+/// `clone(flags, stack)` with nothing else.
+pub fn clone_call(flags: u64, stack: u64) -> Call {
+    Call::new(CLONE, &[flags, stack])
+}
