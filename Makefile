@@ -11,6 +11,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CROSS  := aarch64-unknown-linux-gnu
 VENV   := .demo/venv
 VENV_TEST := .demo/venv-test
+VENV_BENCH := .demo/venv-bench
 
 .PHONY: demo test test-full check pythons bench clean
 
@@ -41,9 +42,9 @@ pythons:
 	testkit/newer-pythons.sh target/newer-pythons || true
 
 bench:
-	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
+	testkit/setup.sh venv $(VENV_BENCH) benches/requirements.txt $(PYTHON)
 	cargo build --release --package heapray
-	benches/run.sh $(TARGET)/release/heapray $(CURDIR)/$(VENV_TEST)/bin/python
+	benches/run.sh $(TARGET)/release/heapray $(CURDIR)/$(VENV_BENCH)/bin/python
 
 clean:
 	cargo clean

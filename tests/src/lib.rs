@@ -6,12 +6,14 @@
 mod footprint;
 mod heapray;
 mod load;
+mod results;
 mod scratch;
 mod service;
 
 pub use footprint::Footprint;
 pub use heapray::{Answer, heapray, heapray_command, one_line_error};
 pub use load::{Load, Totals};
+pub use results::record;
 pub use scratch::Scratch;
 pub use service::{Service, fixed_copy, story_folder};
 

@@ -29,7 +29,12 @@ fn comparisons_are_seen_in_their_usual_forms() {
     ] {
         assert_eq!(lines(seen), [1], "{seen}");
     }
-    for unseen in ["let minor = field(8);", "version == FORMAT", "fn f(version_hex: u32) -> Option<u32>"] {
+    for unseen in [
+        "let minor = field(8);",
+        "version == FORMAT",
+        "version_hex >> 24",
+        "fn f(version_hex: u32) -> Option<u32>",
+    ] {
         assert!(lines(unseen).is_empty(), "{unseen}");
     }
 }
@@ -58,7 +63,12 @@ fn is_compared_name(tokens: &[Token], at: usize) -> bool {
 
 fn compared_after(rest: &[Token]) -> bool {
     let mut words = rest.iter().map(|token| token.text.as_str()).skip_while(|text| ["(", ")"].contains(text));
-    matches!((words.next(), words.next()), (Some("<" | ">"), _) | (Some("=" | "!"), Some("=")))
+    match (words.next(), words.next()) {
+        (Some("<"), next) => next != Some("<"), // a shift only takes the version apart
+        (Some(">"), next) => next != Some(">"),
+        (Some("=" | "!"), next) => next == Some("="),
+        _ => false,
+    }
 }
 
 /// Looks back over `self.layout.` and `(&` to what is done with the name.

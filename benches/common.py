@@ -1,0 +1,98 @@
+"""What the benchmarks share: a target, a measured run of heapray, and a table with medians and spread."""
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Target:
+    """`with Target(python, n_records) as target:` runs heaps.py; `target.ask("fork")` asks it."""
+
+    def __init__(self, python, n_records):
+        words = [python, "-u", str(HERE / "heaps.py"), str(n_records)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        self.pid = int(self.process.stdout.readline())
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, line):
+        """The answer to one question, as numbers."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return [float(word) for word in self.process.stdout.readline().split()]
+
+    def rss(self):
+        """Resident bytes."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) * 1024
+
+
+class Run:
+    """One run of heapray: `cpu` and `wall` seconds, `peak` resident bytes, `text` of its output."""
+
+    def __init__(self, *words):
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            began = time.perf_counter()
+            process = subprocess.Popen([str(word) for word in words], stdout=out, stderr=err)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.wall = time.perf_counter() - began
+            out.seek(0)
+            err.seek(0)
+            self.text = out.read().decode()
+            if status:
+                raise SystemExit(f"{words} ended with {process.returncode}: {err.read().decode()}")
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.peak = usage.ru_maxrss * 1024
+
+
+def pause_ms(text):
+    """All stops that `heapray snapshot` says it caused, added up."""
+    return sum(float(number) for number in re.findall(r"stopped for ([\d.,]+) ms", text))
+
+
+def counted(text):
+    """The number of objects that `heapray snapshot` says it wrote."""
+    return int(re.search(r"([\d,]+) objects", text)[1].replace(",", ""))
+
+
+def spread(values, digits=1):
+    """`median (lowest to highest)`."""
+    numbers = [f"{number:.{digits}f}" for number in (statistics.median(values), min(values), max(values))]
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def machine():
+    """One line on where this was measured."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"{os.cpu_count()}-core virtual machine, {memory:.0f} GiB, Linux {kernel}, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+
+
+def python_version(python):
+    """`3.12.1` of an interpreter."""
+    return subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write(name, title, notes, header, rows):
+    """Writes benches/results/NAME.md, and prints it."""
+    lines = [f"# {title}", "", f"{machine()}; {date.today()}. {notes}", ""]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    text = "\n".join(lines) + "\n"
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / f"{name}.md").write_text(text)
+    print(text)
