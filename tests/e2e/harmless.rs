@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use heapray_testkit::{Target, find_pythons};
 use heapray_tests::{
-    Dice, Footprint, Load, Scratch, Service, heapray, heapray_command, is_full, story_folder,
+    Dice, Footprint, Load, Scratch, Service, Totals, heapray, heapray_command, is_full, record, story_folder,
 };
 
 /// A target that is busy in one thread, has a child and a socket pair, and answers questions about itself.
