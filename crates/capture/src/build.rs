@@ -4,8 +4,8 @@
 //! chunks is filled with rows that stand for what was lost, so that later ids keep their meaning.
 
 use heapray_wire::{
-    Chunk, ChunkHeader, MoreEdges, NO_NODE, NO_STRING, NodeChunk, NodeFlags, ShapeRow, Tail, TypeKind,
-    TypeRow,
+    Chunk, ChunkHeader, MoreEdges, NO_NODE, NO_STRING, NodeChunk, NodeFlags, NodeRow, PackedNodes, ShapeRow,
+    Tail, TypeKind, TypeRow,
 };
 
 use crate::tables::HeapTables;
@@ -96,7 +96,8 @@ impl Builder {
                 tables.shapes.extend(std::iter::repeat_n(lost_shape(u32::MAX), lost));
                 tables.shapes.extend(rows);
             }
-            Chunk::Nodes(nodes) => self.nodes(&nodes, gap)?,
+            // Nodes come packed, to `nodes`.
+            Chunk::Nodes(_) => {}
             Chunk::MoreEdges(more) => self.more_edges(&more)?,
             Chunk::Names(rows) => tables.names.extend(rows),
             Chunk::Flags(rows) => self.late_flags(&rows),
@@ -106,10 +107,10 @@ impl Builder {
         Ok(())
     }
 
-    /// Appends nodes and their edges.
-    pub(crate) fn nodes(&mut self, nodes: &NodeChunk, gap: Gap) -> Result<(), &'static str> {
+    /// Appends nodes and their edges. Errors say why the chunk is left out.
+    pub(crate) fn nodes(&mut self, nodes: &PackedNodes, gap: Gap) -> Result<(), &'static str> {
         let lost = gap.nodes(self.tables.shape.len(), nodes.first)?;
-        if u64::from(nodes.first) + nodes.shape.len() as u64 > MAX_NODES {
+        if u64::from(nodes.first) + nodes.row_of.len() as u64 > MAX_NODES {
             return Err("holds more nodes than ids reach");
         }
         self.room_for_edges(nodes.edges.len())?;
@@ -117,12 +118,12 @@ impl Builder {
         self.addresses(nodes);
         self.sizes(nodes);
         let tables = &mut self.tables;
-        tables.shape.extend_from_slice(&nodes.shape);
-        tables.refcount.extend_from_slice(&nodes.refcount);
-        tables.flags.extend_from_slice(&nodes.flags);
+        tables.shape.extend(nodes.nodes().map(|row| row.shape));
+        tables.refcount.extend(nodes.nodes().map(|row| row.refcount));
+        tables.flags.extend(nodes.nodes().map(|row| row.flags));
         let mut end = tables.edges.len() as u32;
-        tables.edge_start.extend(nodes.n_edges.iter().map(|n| {
-            end += n;
+        tables.edge_start.extend(nodes.nodes().map(|row| {
+            end += row.n_edges;
             end
         }));
         tables.edges.extend_from_slice(&nodes.edges);
@@ -135,12 +136,12 @@ impl Builder {
     }
 
     /// Appends `lost` nodes that stand for those before `next`: addresses rise by 8, real where `next` is.
-    fn fill(&mut self, lost: usize, next: &NodeChunk) {
+    fn fill(&mut self, lost: usize, next: &PackedNodes) {
         if lost == 0 {
             return;
         }
         self.lost.nodes += lost as u64;
-        let synthetic = next.flags.first().is_some_and(|flags| flags.has(NodeFlags::SYNTHETIC));
+        let synthetic = next.nodes().next().is_some_and(|row| row.flags.has(NodeFlags::SYNTHETIC));
         let flags = NodeFlags(NodeFlags::TORN | if synthetic { NodeFlags::SYNTHETIC } else { 0 });
         let before = next.address.first().map_or(u64::MAX, |address| address.saturating_sub(8));
         for _ in 0..lost {
@@ -157,13 +158,14 @@ impl Builder {
         tables.edge_start.resize(n + 1, tables.edges.len() as u32);
     }
 
-    fn addresses(&mut self, nodes: &NodeChunk) {
-        for (address, flags) in nodes.address.iter().zip(&nodes.flags) {
-            if !flags.has(NodeFlags::SYNTHETIC) && *address <= self.last_address {
+    fn addresses(&mut self, nodes: &PackedNodes) {
+        self.tables.address_offset.reserve(nodes.address.len());
+        for (address, row) in nodes.address.iter().zip(nodes.nodes()) {
+            if !row.flags.has(NodeFlags::SYNTHETIC) && *address <= self.last_address {
                 self.lost.addresses += 1;
-                self.address(self.last_address, *flags);
+                self.address(self.last_address, row.flags);
             } else {
-                self.address(*address, *flags);
+                self.address(*address, row.flags);
             }
         }
     }
@@ -188,16 +190,14 @@ impl Builder {
         self.last_address = address;
     }
 
-    fn sizes(&mut self, nodes: &NodeChunk) {
+    fn sizes(&mut self, nodes: &PackedNodes) {
         let tables = &mut self.tables;
-        let most = u64::from(u32::MAX);
-        tables.shallow_bytes.extend(nodes.shallow_bytes.iter().map(|bytes| (*bytes).min(most) as u32));
-        tables.block_bytes.extend(nodes.block_bytes.iter().map(|bytes| (*bytes).min(most) as u32));
-        let sizes = nodes.shallow_bytes.iter().zip(&nodes.block_bytes);
-        for (i, (shallow, block)) in sizes.enumerate() {
-            if *shallow.max(block) >= most {
-                tables.large.push((nodes.first + i as u32, *shallow, *block));
-            }
+        tables.shallow_bytes.extend(nodes.nodes().map(|row| saturated(row.shallow_bytes)));
+        tables.block_bytes.extend(nodes.nodes().map(|row| saturated(row.block_bytes)));
+        let large = |row: &NodeRow| row.shallow_bytes.max(row.block_bytes) >= u64::from(u32::MAX);
+        if nodes.rows.iter().any(large) {
+            let rows = (nodes.first..).zip(nodes.nodes()).filter(|(_, row)| large(row));
+            tables.large.extend(rows.map(|(node, row)| (node, row.shallow_bytes, row.block_bytes)));
         }
     }
 
@@ -221,6 +221,10 @@ impl Builder {
             }
         }
     }
+}
+
+fn saturated(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A type that stands for a lost one.

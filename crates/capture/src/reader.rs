@@ -3,7 +3,7 @@
 //! Damage gives what is left plus a list of losses; only a file that is no capture, or asks for a newer reader,
 //! is an error. Memory: the tables (34 bytes a node at two edges a node) and one chunk.
 
-use heapray_wire::{ChunkHeader, FileHeader, NodeChunk, decode, decode_nodes_into, kind};
+use heapray_wire::{ChunkHeader, FileHeader, PackedNodes, decode, decode_nodes_into, kind};
 use zstd::bulk::Decompressor;
 
 use crate::build::{Builder, Gap};
@@ -65,7 +65,7 @@ impl SnapshotReader {
 struct Loader {
     decompressor: Decompressor<'static>,
     raw: Vec<u8>,
-    nodes: NodeChunk,
+    nodes: PackedNodes,
     file: SnapshotFile,
     more_losses: u64,
     current: Option<Builder>,
@@ -107,7 +107,7 @@ impl Loader {
         Self {
             decompressor: Decompressor::new().expect("zstd allocates a context"),
             raw: Vec::new(),
-            nodes: NodeChunk::default(),
+            nodes: PackedNodes::default(),
             file: SnapshotFile::default(),
             more_losses: 0,
             current: None,

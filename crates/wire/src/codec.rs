@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::bytes::Source;
 use crate::malformed::Malformed;
-use crate::model::{Chunk, NodeChunk};
+use crate::model::Chunk;
+use crate::nodes::PackedNodes;
 use crate::{facts, nodes, rows};
 
 /// The byte that stands for a kind of chunk. From [`kind::OPTIONAL`] on a reader may skip what it does not know.
@@ -54,11 +55,12 @@ pub fn kind_of(chunk: &Chunk) -> u8 {
     }
 }
 
-/// Replaces `nodes` by the [`kind::NODES`] chunk that `bytes` hold; the same as [`decode`] without its allocations.
+/// Replaces `nodes` by the [`kind::NODES`] chunk that `bytes` hold; as [`decode`], but with the columns still in
+/// rows, and `nodes`' memory used again.
 ///
 /// # Errors
 /// As [`decode`]; `nodes` is then in part overwritten.
-pub fn decode_nodes_into(bytes: &[u8], nodes: &mut NodeChunk) -> Result<(), Malformed> {
+pub fn decode_nodes_into(bytes: &[u8], nodes: &mut PackedNodes) -> Result<(), Malformed> {
     let mut source = Source::new(bytes, name(kind::NODES));
     nodes::nodes_into(&mut source, nodes)?;
     source.end()
@@ -95,9 +97,9 @@ pub fn decode(kind: u8, bytes: &[u8]) -> Result<Chunk, Malformed> {
         kind::TYPES => Chunk::Types(rows::types(&mut source)?),
         kind::SHAPES => Chunk::Shapes(rows::shapes(&mut source)?),
         kind::NODES => {
-            let mut nodes = NodeChunk::default();
+            let mut nodes = PackedNodes::default();
             nodes::nodes_into(&mut source, &mut nodes)?;
-            Chunk::Nodes(nodes)
+            Chunk::Nodes(nodes.unpack())
         }
         kind::MORE_EDGES => Chunk::MoreEdges(rows::more_edges(&mut source)?),
         kind::NAMES => Chunk::Names(rows::names(&mut source)?),

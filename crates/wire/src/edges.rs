@@ -1,206 +1,216 @@
 //! The edges of a chunk of nodes: each target as its difference from a prediction.
 //!
 //! Nodes of one *class* (same shape, same number of edges) point in like ways: equal keys are equal strings, values
-//! allocated in turn rise in step. So each class has a *mode*, the prediction that was best for it in this chunk.
-//! Differences are zigzag numbers of one to four bytes, split into a column of lengths and a column for each byte,
-//! which compresses better than bytes in a row and decodes without a branch a byte.
+//! allocated in turn rise in step. So each class has a *mode*, the prediction that suited it best in this chunk.
+//! The differences are stored as planes: all lowest bytes, then all second bytes, … as far as any is not zero.
+//! Runs of zeros cost next to nothing after compression, and putting planes together needs no branch.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::bytes::{Source, put, unzigzag, zigzag};
+use crate::bytes::{Source, unzigzag, zigzag};
+use crate::distinct::{Distinct, Key, mix};
 use crate::malformed::Malformed;
 use crate::model::NodeChunk;
-use crate::nodes::{Distinct, mix};
+use crate::nodes::{NodeRow, PackedNodes};
 
-/// Number of modes: what a target is predicted from.
-const N_MODES: usize = 4;
-
-/// The edge at the same place in the last node of the class; in the first one as [`BEFORE`].
-const SAME_PLACE: u8 = 0;
-/// The edge before it in the node; the first one from the node's own id.
-const BEFORE: u8 = 1;
-/// The edge two before it in the node; the first two as [`BEFORE`].
-const TWO_BEFORE: u8 = 2;
-/// The id of the node itself.
-const NODE: u8 = 3;
-
-/// No node of a class was seen yet.
-const NEVER: usize = usize::MAX;
-
-/// The classes of a dictionary of rows, in order of first appearance.
-pub(crate) struct Classes {
-    /// The class of each row.
-    pub(crate) of_row: Vec<u32>,
-    /// The number of edges of each class.
-    pub(crate) n_edges: Vec<u32>,
+/// What a target is predicted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Mode {
+    /// The edge at the same place in the last node of the class; in the first such node as `Before`.
+    SamePlace = 0,
+    /// The edge before it in the node; the first one from the node's own id.
+    Before = 1,
+    /// The edge two before it in the node; the first two as `Before`.
+    TwoBefore = 2,
+    /// The id of the node itself.
+    Node = 3,
 }
 
-impl Classes {
-    /// Classes of rows given as (shape, number of edges).
-    pub(crate) fn of(rows: impl Iterator<Item = (u32, u32)>) -> Self {
+const MODES: [Mode; 4] = [Mode::SamePlace, Mode::Before, Mode::TwoBefore, Mode::Node];
+
+/// Edges of a class that are looked at to choose its mode.
+const SAMPLE: u32 = 1024;
+
+/// Shape and number of edges.
+#[derive(Clone, Copy, PartialEq)]
+struct Class(u32, u32);
+
+impl Key for Class {
+    fn hash(&self) -> u64 {
+        mix(0, u64::from(self.0) | u64::from(self.1) << 32)
+    }
+}
+
+/// The classes of a chunk's rows, numbered in the order in which rows first have them.
+pub(crate) struct Classes<'a> {
+    of_row: Vec<u32>,
+    n_edges: Vec<u32>,
+    row_of: &'a [u16],
+}
+
+impl<'a> Classes<'a> {
+    /// The classes of `rows`; `row_of` says which row each node has.
+    pub(crate) fn of(rows: &[NodeRow], row_of: &'a [u16]) -> Self {
         let mut distinct = Distinct::new();
-        let hash = |class: &(u32, u32)| mix(0, u64::from(class.0) | u64::from(class.1) << 32);
-        let of_row = rows.map(|row| distinct.number(row, hash)).collect();
-        Self { of_row, n_edges: distinct.values.iter().map(|class| class.1).collect() }
-    }
-}
-
-/// What the target of edge `i` of the node `id` is predicted to be. `edges` ends before it; the node's edges begin at
-/// `from`, those of the last node of its class at `last`.
-#[inline]
-fn predict(mode: u8, edges: &[u32], (from, last): (usize, usize), id: u32) -> u32 {
-    let i = edges.len() - from;
-    match mode {
-        SAME_PLACE if last != NEVER => edges[last + i],
-        NODE => id,
-        TWO_BEFORE if i > 1 => edges[edges.len() - 2],
-        SAME_PLACE | BEFORE | TWO_BEFORE if i > 0 => edges[edges.len() - 1],
-        _ => id,
-    }
-}
-
-/// Appends the edges of `nodes`, whose classes are `class_of`.
-pub(crate) fn put_edges(nodes: &NodeChunk, class_of: &[u32], n_classes: usize, out: &mut Vec<u8>) {
-    let modes = best_modes(nodes, class_of, n_classes);
-    let mut planes = Planes::default();
-    each_edge(nodes, class_of, n_classes, |class, place, id, target| {
-        let (edges, ..) = place;
-        planes.put(zigzag(target.wrapping_sub(predict(modes[class], edges, (place.1, place.2), id)) as i32));
-    });
-    out.extend_from_slice(&modes);
-    planes.finish(out);
-}
-
-/// Calls `each` with (class, (edges before, start of the node's, start of those of the last of the class), id, target).
-fn each_edge(
-    nodes: &NodeChunk,
-    class_of: &[u32],
-    n_classes: usize,
-    mut each: impl FnMut(usize, (&[u32], usize, usize), u32, u32),
-) {
-    let mut last = vec![NEVER; n_classes];
-    let mut from = 0;
-    for (node, (class, n)) in class_of.iter().zip(&nodes.n_edges).enumerate() {
-        let (class, to) = (*class as usize, from + *n as usize);
-        let id = nodes.first.wrapping_add(node as u32);
-        for at in from..to {
-            each(class, (&nodes.edges[..at], from, last[class]), id, nodes.edges[at]);
-        }
-        last[class] = from;
-        from = to;
-    }
-    assert_eq!(from, nodes.edges.len(), "n_edges and edges disagree");
-}
-
-/// The mode of each class that takes the fewest bits.
-fn best_modes(nodes: &NodeChunk, class_of: &[u32], n_classes: usize) -> Vec<u8> {
-    let mut cost = vec![[0_u64; N_MODES]; n_classes];
-    each_edge(nodes, class_of, n_classes, |class, (edges, from, last), id, target| {
-        for (mode, cost) in cost[class].iter_mut().enumerate() {
-            let value = zigzag(target.wrapping_sub(predict(mode as u8, edges, (from, last), id)) as i32);
-            *cost += u64::from(u32::BITS - value.leading_zeros());
-        }
-    });
-    let cheapest = |cost: &[u64; N_MODES]| (0..N_MODES).min_by_key(|mode| cost[*mode]).unwrap_or(0) as u8;
-    cost.iter().map(cheapest).collect()
-}
-
-/// Numbers of one to four bytes by columns: lengths (four to a byte), first bytes, second bytes, …
-#[derive(Default)]
-struct Planes {
-    lengths: Vec<u8>,
-    bytes: [Vec<u8>; 4],
-}
-
-impl Planes {
-    #[inline]
-    fn put(&mut self, value: u32) {
-        let extra = (u32::BITS - (value | 1).leading_zeros() - 1) / 8;
-        let n = self.bytes[0].len();
-        if n.is_multiple_of(4) {
-            self.lengths.push(0);
-        }
-        self.lengths[n / 4] |= (extra << (n % 4 * 2)) as u8;
-        for (plane, byte) in self.bytes.iter_mut().zip(value.to_le_bytes()).take(extra as usize + 1) {
-            plane.push(byte);
-        }
+        let of_row = rows.iter().map(|row| distinct.number(Class(row.shape, row.n_edges))).collect();
+        Self { of_row, n_edges: distinct.values.iter().map(|class| class.1).collect(), row_of }
     }
 
-    fn finish(self, out: &mut Vec<u8>) {
-        self.bytes[1..].iter().for_each(|plane| put(out, plane.len() as u64));
-        out.extend_from_slice(&self.lengths);
-        self.bytes.iter().for_each(|plane| out.extend_from_slice(plane));
-    }
-}
-
-/// The same while reading.
-struct PlanesIn<'a> {
-    lengths: &'a [u8],
-    bytes: [&'a [u8]; 4],
-    at: [usize; 4],
-}
-
-impl<'a> PlanesIn<'a> {
-    fn new(source: &mut Source<'a>, n: usize) -> Result<Self, Malformed> {
-        let n_bytes = [n, source.count(1)?, source.count(1)?, source.count(1)?];
-        let lengths = source.take(n.div_ceil(4))?;
-        let mut bytes: [&[u8]; 4] = [&[]; 4];
-        for (plane, n) in bytes.iter_mut().zip(n_bytes) {
-            *plane = source.take(n)?;
-        }
-        Ok(Self { lengths, bytes, at: [0; 4] })
+    fn n(&self) -> usize {
+        self.n_edges.len()
     }
 
-    /// The next number; 0 for bytes past the end, which [`Self::end`] notices.
-    #[inline]
-    fn next(&mut self) -> u32 {
-        let n = self.at[0];
-        let extra = self.lengths.get(n / 4).map_or(0, |lengths| lengths >> (n % 4 * 2) & 3);
-        let mut value = 0;
-        for plane in 0..4 {
-            let here = plane as u8 <= extra;
-            let byte = self.bytes[plane].get(self.at[plane]).copied().unwrap_or(0);
-            value |= if here { u32::from(byte) << (plane * 8) } else { 0 };
-            self.at[plane] += usize::from(here);
-        }
-        value
-    }
-
-    /// All columns must be used up.
-    fn end(&self, source: &Source<'_>) -> Result<(), Malformed> {
-        for (at, plane) in self.at.iter().zip(self.bytes) {
-            if *at != plane.len() {
-                return Err(source.bad(*at as u64));
+    /// The spans of the edges of all nodes that have any, in order.
+    fn spans(&self, first: u32) -> impl Iterator<Item = Span> + '_ {
+        let mut last = vec![None; self.n()];
+        let mut from = 0;
+        self.row_of.iter().enumerate().filter_map(move |(node, row)| {
+            let class = self.of_row[usize::from(*row)] as usize;
+            let n = self.n_edges[class] as usize;
+            if n == 0 {
+                return None;
             }
-        }
-        Ok(())
+            let span = Span { class, from, n, last: last[class], id: first.wrapping_add(node as u32) };
+            last[class] = Some(from);
+            from += n;
+            Some(span)
+        })
     }
 }
 
-/// Reads `n` edges to the end of `nodes.edges`, which is empty, of nodes with these classes.
+/// The place of one node's edges in a column.
+#[derive(Clone, Copy)]
+struct Span {
+    class: usize,
+    from: usize,
+    n: usize,
+    /// Where those of the last node of the class begin.
+    last: Option<usize>,
+    id: u32,
+}
+
+impl Span {
+    /// What edge number `i` of the node is predicted to be; uses only edges before it.
+    #[inline]
+    fn predict(self, mode: Mode, edges: &[u32], i: usize) -> u32 {
+        match (mode, self.last) {
+            (Mode::SamePlace, Some(last)) => edges[last + i],
+            (Mode::Node, _) => self.id,
+            (Mode::TwoBefore, _) if i > 1 => edges[self.from + i - 2],
+            _ if i > 0 => edges[self.from + i - 1],
+            _ => self.id,
+        }
+    }
+
+    #[inline]
+    fn difference(self, mode: Mode, edges: &[u32], i: usize) -> u32 {
+        zigzag(edges[self.from + i].wrapping_sub(self.predict(mode, edges, i)) as i32)
+    }
+}
+
+/// Appends the edges of `nodes`.
+pub(crate) fn put_edges(nodes: &NodeChunk, classes: &Classes<'_>, out: &mut Vec<u8>) {
+    let modes = best_modes(nodes, classes);
+    let mut differences = Vec::with_capacity(nodes.edges.len());
+    for span in classes.spans(nodes.first) {
+        let mode = modes[span.class];
+        differences.extend((0..span.n).map(|i| span.difference(mode, &nodes.edges, i)));
+    }
+    assert_eq!(differences.len(), nodes.edges.len(), "n_edges and edges disagree");
+    out.extend(modes.iter().map(|mode| *mode as u8));
+    put_planes(&differences, out);
+}
+
+/// The mode of each class that takes the fewest bits for its first edges.
+fn best_modes(nodes: &NodeChunk, classes: &Classes<'_>) -> Vec<Mode> {
+    let mut bits = vec![[0_u32; MODES.len()]; classes.n()];
+    let mut seen = vec![0; classes.n()];
+    for span in classes.spans(nodes.first).filter(|span| span.from + span.n <= nodes.edges.len()) {
+        let n = (span.n as u32).min(SAMPLE - seen[span.class]);
+        seen[span.class] += n;
+        for (mode, bits) in MODES.into_iter().zip(&mut bits[span.class]) {
+            let of_edge = |i| u32::BITS - span.difference(mode, &nodes.edges, i as usize).leading_zeros();
+            *bits += (0..n).map(of_edge).sum::<u32>();
+        }
+    }
+    let cheapest = |bits: &[u32; MODES.len()]| {
+        MODES.into_iter().min_by_key(|mode| bits[*mode as usize]).unwrap_or(Mode::SamePlace)
+    };
+    bits.iter().map(cheapest).collect()
+}
+
+fn put_planes(values: &[u32], out: &mut Vec<u8>) {
+    let any = values.iter().fold(0, |any, value| any | value);
+    let n_planes = (u32::BITS - any.leading_zeros()).div_ceil(8);
+    out.push(n_planes as u8);
+    for plane in 0..n_planes {
+        out.extend(values.iter().map(|value| (value >> (plane * 8)) as u8));
+    }
+}
+
+/// Replaces `values` by `n` numbers from planes.
+fn planes_into(source: &mut Source<'_>, n: usize, values: &mut Vec<u32>) -> Result<(), Malformed> {
+    let n_planes = source.byte()?;
+    values.clear();
+    match n_planes {
+        0 => values.resize(n, 0),
+        1..=4 => values.extend(source.take(n)?.iter().map(|byte| u32::from(*byte))),
+        _ => return Err(source.bad(u64::from(n_planes))),
+    }
+    for plane in 1..u32::from(n_planes) {
+        let bytes = source.take(n)?;
+        values.iter_mut().zip(bytes).for_each(|(value, byte)| *value |= u32::from(*byte) << (plane * 8));
+    }
+    Ok(())
+}
+
+/// Replaces the edges of `nodes`, whose rows are known, by `n` edges.
 pub(crate) fn edges_into(
     source: &mut Source<'_>,
-    nodes: &mut NodeChunk,
-    (class_of, classes): (&[u32], &Classes),
+    nodes: &mut PackedNodes,
     n: usize,
 ) -> Result<(), Malformed> {
-    let modes = source.take(classes.n_edges.len())?;
-    if let Some(mode) = modes.iter().find(|mode| **mode as usize >= N_MODES) {
-        return Err(source.bad(u64::from(*mode)));
-    }
-    let mut planes = PlanesIn::new(source, n)?;
-    let mut last = vec![NEVER; modes.len()];
+    let classes = Classes::of(&nodes.rows, &nodes.row_of);
+    let modes = source
+        .take(classes.n())?
+        .iter()
+        .map(|mode| MODES.get(usize::from(*mode)).copied().ok_or_else(|| source.bad(u64::from(*mode))));
+    let modes = modes.collect::<Result<Vec<Mode>, Malformed>>()?;
     let edges = &mut nodes.edges;
-    edges.reserve(n);
-    for (node, class) in class_of.iter().enumerate() {
-        let class = *class as usize;
-        let (from, id) = (edges.len(), nodes.first.wrapping_add(node as u32));
-        for _ in 0..classes.n_edges[class] {
-            let predicted = predict(modes[class], edges, (from, last[class]), id);
-            edges.push(predicted.wrapping_add(unzigzag(planes.next()) as u32));
-        }
-        last[class] = from;
+    planes_into(source, n, edges)?;
+    edges.iter_mut().for_each(|value| *value = unzigzag(*value) as u32);
+    for span in classes.spans(nodes.first) {
+        add_predictions(span, modes[span.class], edges);
     }
-    planes.end(source)
+    Ok(())
+}
+
+/// Turns the differences of one node into targets, in place.
+#[inline]
+fn add_predictions(span: Span, mode: Mode, edges: &mut [u32]) {
+    let (before, rest) = edges.split_at_mut(span.from);
+    let own = &mut rest[..span.n];
+    match (mode, span.last) {
+        (Mode::SamePlace, Some(last)) => {
+            let there = &before[last..last + span.n];
+            own.iter_mut().zip(there).for_each(|(edge, there)| *edge = edge.wrapping_add(*there));
+        }
+        (Mode::Node, _) => own.iter_mut().for_each(|edge| *edge = edge.wrapping_add(span.id)),
+        (Mode::TwoBefore, _) => {
+            let (mut two_before, mut before) = (span.id, span.id);
+            for (i, edge) in own.iter_mut().enumerate() {
+                *edge = edge.wrapping_add(if i > 1 { two_before } else { before });
+                (two_before, before) = (before, *edge);
+            }
+        }
+        (Mode::Before | Mode::SamePlace, _) => {
+            let mut before = span.id;
+            for edge in own {
+                before = before.wrapping_add(*edge);
+                *edge = before;
+            }
+        }
+    }
 }

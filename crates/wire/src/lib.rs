@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod bytes;
 mod codec;
+mod distinct;
 mod edges;
 mod enums;
 mod facts;
@@ -27,3 +28,4 @@ pub use model::{
     Chunk, Edge, EdgeStrength, Fact, FactValue, Label, LabelKind, MoreEdges, NO_NODE, NO_STRING, NodeChunk,
     NodeFlags, NodeName, ShapeRow, Tail, TypeKind, TypeRow,
 };
+pub use nodes::{NodeRow, PackedNodes};
