@@ -1,7 +1,11 @@
 //! The collector: its settings, and the lists of objects that it tracks.
+//!
+//! A list is circular, with its head in the collector's state; each object has its `PyGC_Head` (next, previous) in
+//! the 16 bytes before it. Low bits of both words are flags. Every link is checked both ways, so that no torn list is
+//! walked twice or past its end.
 
-use alloc::vec::Vec;
-
+use crate::code::at;
+use crate::layouts::{GcLists, RuntimeLayout};
 use crate::{Memory, Runtime};
 
 /// What the collector is doing and set to.
@@ -14,7 +18,7 @@ pub struct GcState {
     /// `gc.get_debug()`.
     pub debug: u32,
     /// The three generations, youngest first, as `gc.get_threshold()` and `gc.get_count()` show them.
-    pub generations: Vec<GenerationState>,
+    pub generations: [GenerationState; 3],
 }
 
 /// Threshold and counter of one generation.
@@ -31,7 +35,7 @@ pub struct GenerationState {
 pub enum Generation {
     /// 0.
     Young,
-    /// 1.
+    /// 1; the incremental collector has none.
     Middle,
     /// 2.
     Old,
@@ -49,9 +53,29 @@ pub struct Torn {
     pub reason: &'static str,
 }
 
+/// Bytes from a `PyGC_Head` to its object.
+pub const HEAD_SIZE: u64 = 16;
+
+/// Flag bits of a link: `_PyGC_PREV_MASK_*` and, in 3.14.0 to 3.14.4, `_PyGC_NEXT_MASK_OLD_SPACE_1`.
+const FLAGS: u64 = 3;
+
 /// The collector's settings in interpreter `interp`; `None` where unreadable.
-pub fn state<M: Memory>(_mem: &M, _rt: &Runtime, _interp: u64) -> Option<GcState> {
-    None
+pub fn state<M: Memory>(mem: &M, rt: &Runtime, interp: u64) -> Option<GcState> {
+    let layout = &rt.layout.runtime;
+    let gc = at(interp, layout.interp_gc)?;
+    let generation = |idx: u32| {
+        let base = at(gc, layout.gc_generations + idx * layout.gc_generation_size)?;
+        Some(GenerationState {
+            threshold: mem.u32(at(base, layout.gc_generation_threshold)?)?.cast_signed(),
+            count: mem.u32(at(base, layout.gc_generation_count)?)?.cast_signed(),
+        })
+    };
+    Some(GcState {
+        enabled: mem.u32(at(gc, layout.gc_enabled)?)? != 0,
+        collecting: mem.u32(at(gc, layout.gc_collecting)?)? != 0,
+        debug: mem.u32(at(gc, layout.gc_debug)?)?,
+        generations: [generation(0)?, generation(1)?, generation(2)?],
+    })
 }
 
 /// Calls `f` with each tracked object of `interp` and its generation; answers how many.
@@ -59,10 +83,91 @@ pub fn state<M: Memory>(_mem: &M, _rt: &Runtime, _interp: u64) -> Option<GcState
 /// Errors: [`Torn`] where links are broken or cyclic, or while a collection is in progress; `f` may then have
 /// been called for some objects. Cost: two words read an object.
 pub fn tracked<M: Memory>(
-    _mem: &M,
-    _rt: &Runtime,
-    _interp: u64,
-    _f: impl FnMut(u64, Generation),
+    mem: &M,
+    rt: &Runtime,
+    interp: u64,
+    mut f: impl FnMut(u64, Generation),
 ) -> Result<u64, Torn> {
-    Err(Torn { objects: 0, reason: "not built yet" })
+    let state = state(mem, rt, interp).ok_or(Torn { objects: 0, reason: "its state is unreadable" })?;
+    if state.collecting {
+        return Err(Torn { objects: 0, reason: "a collection is in progress" });
+    }
+    let mut objects = 0;
+    for (head, generation) in heads(&rt.layout.runtime, interp) {
+        walk(mem, head, &mut objects, |object| f(object, generation))
+            .map_err(|reason| Torn { objects, reason })?;
+    }
+    Ok(objects)
+}
+
+/// The heads of all lists of `interp`.
+fn heads(layout: &RuntimeLayout, interp: u64) -> [(u64, Generation); 4] {
+    let gc = interp.wrapping_add(layout.interp_gc.into());
+    let head = |offset: u32| gc.wrapping_add(offset.into());
+    let list = |idx: u32| head(layout.gc_generations + idx * layout.gc_generation_size);
+    let middle = match layout.gc_lists {
+        GcLists::Generational => Generation::Middle,
+        GcLists::Incremental => Generation::Old,
+    };
+    [
+        (list(0), Generation::Young),
+        (list(1), middle),
+        (list(2), Generation::Old),
+        (head(layout.gc_permanent), Generation::Permanent),
+    ]
+}
+
+/// Follows one list from its head around to its head.
+fn walk<M: Memory>(
+    mem: &M,
+    head: u64,
+    objects: &mut u64,
+    mut f: impl FnMut(u64),
+) -> Result<(), &'static str> {
+    let mut last = head;
+    let mut node = links(mem, head).ok_or("a list head is unreadable")?.0;
+    // Every node has named its predecessor, so a cycle cannot close anywhere but at the head.
+    while node != head {
+        let (next, previous) = links(mem, node).ok_or("a link is unreadable")?;
+        if previous != last {
+            return Err("a link does not lead back");
+        }
+        f(node.wrapping_add(HEAD_SIZE));
+        *objects += 1;
+        last = node;
+        node = next;
+    }
+    match links(mem, head) {
+        Some((_, previous)) if previous == last => Ok(()),
+        _ => Err("a list's end is not its head's"),
+    }
+}
+
+/// Next and previous of the `PyGC_Head` at `node`, flags taken off.
+#[inline]
+fn links<M: Memory>(mem: &M, node: u64) -> Option<(u64, u64)> {
+    let bytes = match mem.tail(node).first_chunk::<16>() {
+        Some(bytes) => *bytes,
+        None => mem.array::<16>(node)?,
+    };
+    let both = u128::from_le_bytes(bytes);
+    Some((both as u64 & !FLAGS, (both >> 64) as u64 & !FLAGS))
+}
+
+/// Whether the collector of `interp` lies where `layout` says: its lists lead forth and back at their heads, or,
+/// while a collection uses the back links for itself, at least forth.
+pub(crate) fn fits<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> bool {
+    let flag = |offset: u32| mem.u32(interp.wrapping_add(u64::from(layout.interp_gc + offset)));
+    let (Some(enabled @ 0..=1), Some(collecting @ 0..=1)) = (flag(layout.gc_enabled), flag(layout.gc_collecting))
+    else {
+        return false;
+    };
+    let _ = enabled;
+    heads(layout, interp).iter().all(|(head, _)| {
+        let Some((next, last)) = links(mem, *head) else { return false };
+        match (links(mem, next), links(mem, last)) {
+            (Some(first), Some(end)) => collecting == 1 || (first.1 == *head && end.0 == *head),
+            _ => false,
+        }
+    })
 }

@@ -5,12 +5,16 @@
 
 mod fields;
 mod objects;
+mod rows;
 mod runtime;
 
 pub use fields::Offset;
 pub(crate) use fields::layout;
-pub use objects::ObjectLayout;
-pub use runtime::RuntimeLayout;
+pub use objects::{Attributes, Field, Headers, IntSize, IntSizeof, Keys, ObjectLayout, Record, StructSeq};
+pub use rows::LAYOUTS;
+pub use runtime::{
+    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// What one range of CPython versions looks like in memory (x86-64, release build, with a GIL).
 #[derive(Debug)]
@@ -25,10 +29,10 @@ pub struct Layout {
     pub objects: ObjectLayout,
 }
 
-/// All rows, oldest first, without overlap.
-pub static LAYOUTS: &[Layout] = &[];
+/// The versions that the table covers, for messages.
+pub const SUPPORTED: &str = "CPython 3.10 to 3.15, release builds with a GIL, on x86-64";
 
-/// The row for `version_hex`.
-pub fn for_version(version_hex: u32) -> Option<&'static Layout> {
-    LAYOUTS.iter().find(|layout| (layout.first..=layout.last).contains(&version_hex))
+/// The rows that may describe `version_hex`, most likely first; the caller checks them against the process.
+pub fn for_version(version_hex: u32) -> impl Iterator<Item = &'static Layout> {
+    LAYOUTS.iter().filter(move |layout| (layout.first..=layout.last).contains(&version_hex))
 }
