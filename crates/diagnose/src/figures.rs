@@ -5,8 +5,9 @@
 
 use crate::history::{History, Snap};
 use crate::steady::Series;
-use crate::tree::{Fate, slack, weight};
+use crate::tree::{slack, weight};
 use crate::verdict::Figures;
+use heapray_heap::Region;
 use heapray_wire::NodeFlags;
 
 /// The figures of all snapshots.
@@ -69,10 +70,10 @@ fn of_snap(snap: &Snap<'_>) -> (Figures, i64) {
     let mut spent = 0;
     for node in 0..tables.n_nodes() {
         let bytes = weight(tables, node) as i64;
-        match snap.tree.fate(node) {
-            Fate::Held => figures.held_bytes += bytes,
-            Fate::Lost => figures.lost_bytes += bytes,
-            Fate::Garbage => figures.garbage_bytes += bytes,
+        match snap.heap.region(node) {
+            Region::Live => figures.held_bytes += bytes,
+            Region::Lost => figures.lost_bytes += bytes,
+            Region::Garbage => figures.garbage_bytes += bytes,
         }
         figures.objects += i64::from(!tables.flags[node as usize].has(NodeFlags::SYNTHETIC));
         spent += slack(tables, node) as i64;

@@ -6,6 +6,7 @@
 
 use crate::history::History;
 use crate::steady::Series;
+use crate::tree::parent;
 use heapray_wire::NO_NODE;
 
 /// Gains of all places, by node of the last snapshot.
@@ -83,8 +84,8 @@ impl Growth {
             }
             for (k, snap) in history.snaps.iter().enumerate() {
                 let Some(then) = history.in_snap(k, node) else { continue };
-                bytes.level[k] += sign * snap.tree.bytes[then as usize] as f64;
-                count.level[k] += sign * f64::from(snap.tree.count[then as usize]);
+                bytes.level[k] += sign * snap.sizes.bytes[then as usize] as f64;
+                count.level[k] += sign * f64::from(snap.sizes.count[then as usize]);
             }
         }
         (bytes, count)
@@ -103,10 +104,10 @@ impl Gain {
 }
 
 fn nearest_above(history: &History<'_>) -> Vec<u32> {
-    let tree = &history.last().tree;
-    let mut above = vec![NO_NODE; tree.parent.len()];
-    for node in &tree.order[..tree.n_held] {
-        let parent = tree.parent[*node as usize];
+    let last = history.last();
+    let mut above = vec![NO_NODE; last.heap.n_nodes() as usize];
+    for node in last.held() {
+        let parent = parent(last.heap, *node);
         if parent != NO_NODE {
             let passes = !history.is_persistent(parent);
             above[*node as usize] = if passes { above[parent as usize] } else { parent };
@@ -117,15 +118,14 @@ fn nearest_above(history: &History<'_>) -> Vec<u32> {
 
 fn own_levels(history: &History<'_>, k: usize, above: &[u32]) -> Vec<Gain> {
     let mut levels = vec![Gain::default(); above.len()];
-    let tree = &history.snaps[k].tree;
-    let last = &history.last().tree;
-    for node in &last.order[..last.n_held] {
+    let sizes = &history.snaps[k].sizes;
+    for node in history.last().held() {
         if !history.is_persistent(*node) {
             continue;
         }
         let Some(then) = history.in_snap(k, *node) else { continue };
         let level =
-            Gain { bytes: tree.bytes[then as usize] as i64, count: i64::from(tree.count[then as usize]) };
+            Gain { bytes: sizes.bytes[then as usize] as i64, count: i64::from(sizes.count[then as usize]) };
         levels[*node as usize].add(level);
         if above[*node as usize] != NO_NODE {
             let over = &mut levels[above[*node as usize] as usize];
@@ -138,8 +138,7 @@ fn own_levels(history: &History<'_>, k: usize, above: &[u32]) -> Vec<Gain> {
 fn add_up(history: &History<'_>, above: &[u32], own: &[Gain]) -> Vec<Gain> {
     let positive = |gain: &Gain| Gain { bytes: gain.bytes.max(0), count: gain.count.max(0) };
     let mut total: Vec<Gain> = own.iter().map(positive).collect();
-    let tree = &history.last().tree;
-    for node in tree.order[..tree.n_held].iter().rev() {
+    for node in history.last().held().iter().rev() {
         let over = above[*node as usize];
         if over != NO_NODE && history.is_persistent(*node) {
             let gain = total[*node as usize];

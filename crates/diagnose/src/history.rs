@@ -1,18 +1,19 @@
-//! The snapshots of one process side by side: each with its holding tree, and who is who in the last one.
+//! The snapshots of one process side by side: each with its tree of trails, and who is who in the last one.
 //!
 //! Everything is told from the last snapshot: its nodes, its places. Invariant: at least two snapshots, in order of time.
 
 use crate::lineage::same_in;
 use crate::steady::Series;
-use crate::tree::HoldingTree;
+use crate::tree::Sizes;
 use heapray_capture::HeapTables;
+use heapray_heap::Heap;
 use heapray_wire::NO_NODE;
 
 /// One snapshot with the time at which it was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// The object graph and facts.
-    pub tables: &'a HeapTables,
+    /// The object graph with its trails and facts.
+    pub heap: &'a Heap,
     /// Seconds since any fixed moment; only differences matter.
     pub at_seconds: f64,
 }
@@ -20,8 +21,9 @@ pub struct Observation<'a> {
 /// One snapshot and what was derived from it.
 #[derive(Debug)]
 pub(crate) struct Snap<'a> {
+    pub(crate) heap: &'a Heap,
     pub(crate) tables: &'a HeapTables,
-    pub(crate) tree: HoldingTree,
+    pub(crate) sizes: Sizes,
     pub(crate) seconds: f64,
 }
 
@@ -35,20 +37,22 @@ pub(crate) struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Builds trees and matches objects; `None` for fewer than two observations. Cost: O(nodes + edges) each.
+    /// Adds up trees and matches objects; `None` for fewer than two observations. Cost: O(nodes + edges) each.
     pub(crate) fn new(observations: &[Observation<'a>]) -> Option<Self> {
         let first = observations.first()?;
         let last = observations.last().filter(|_| observations.len() >= 2)?;
         let snap = |seen: &Observation<'a>| Snap {
-            tables: seen.tables,
-            tree: HoldingTree::build(seen.tables),
+            heap: seen.heap,
+            tables: seen.heap.tables(),
+            sizes: Sizes::new(seen.heap),
             seconds: seen.at_seconds - first.at_seconds,
         };
         let snaps: Vec<Snap<'a>> = observations.iter().map(snap).collect();
         let earlier = &observations[..observations.len() - 1];
-        let same: Vec<Vec<u32>> = earlier.iter().map(|seen| same_in(seen.tables, last.tables)).collect();
+        let same: Vec<Vec<u32>> =
+            earlier.iter().map(|seen| same_in(seen.heap.tables(), last.heap.tables())).collect();
         let stays = |node: u32| same.iter().all(|same| same[node as usize] != NO_NODE);
-        let persistent = (0..last.tables.n_nodes()).map(stays).collect();
+        let persistent = (0..last.heap.n_nodes()).map(stays).collect();
         Some(History { snaps, same, persistent })
     }
 
@@ -81,5 +85,12 @@ impl<'a> History<'a> {
             seconds: self.snaps.iter().map(|snap| snap.seconds).collect(),
             level: (0..self.snaps.len()).map(level).collect(),
         }
+    }
+}
+
+impl Snap<'_> {
+    /// All nodes that roots hold, each after the one above it.
+    pub(crate) fn held(&self) -> &[u32] {
+        &self.heap.order()[..self.sizes.n_held]
     }
 }

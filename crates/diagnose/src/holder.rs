@@ -4,8 +4,8 @@
 
 use crate::history::History;
 use crate::places::Place;
-use crate::trail::{Way, edge_between, slot_name, way};
-use crate::tree::kind;
+use crate::trail::{edge_between, slot_name, way};
+use crate::tree::{kind, parent, under};
 use crate::types::gained;
 use crate::verdict::TypeGrowth;
 use heapray_wire::{EdgeStrength, NO_NODE, TypeKind};
@@ -34,20 +34,20 @@ pub(crate) fn describe(history: &History<'_>, place: &Place) -> Told {
     let up = way(last, target);
     let types = types_under(history, place);
     let mut trail = up.steps.clone();
-    trail.extend(below(history, target, &up));
+    trail.extend(below(history, target));
     trail.extend(others(history, target).into_iter().map(|name| format!("also held by {name}")));
     let advice = advice(history, place, &types);
     Told { holder: up.text, root: up.root, trail, types, advice, source: up.source }
 }
 
 fn types_under(history: &History<'_>, place: &Place) -> Vec<TypeGrowth> {
-    let in_last = history.last().tree.under(&[place.target()]);
+    let in_last = under(history.last().heap, place.target());
     let then = target_in_first(history, place);
-    let in_first = then.map(|then| history.snaps[0].tree.under(&[then]));
+    let in_first = then.map(|then| under(history.snaps[0].heap, then));
     gained(
         history,
-        |node| in_first.as_ref().is_some_and(|under| under[node as usize] == 0),
-        |node| in_last[node as usize] == 0,
+        |node| in_first.as_ref().is_some_and(|under| under[node as usize]),
+        |node| in_last[node as usize],
     )
 }
 
@@ -63,18 +63,16 @@ fn target_in_first(history: &History<'_>, place: &Place) -> Option<u32> {
 }
 
 /// From the holder down to an object that piled up: at each step the new child with most below it.
-fn below(history: &History<'_>, target: u32, up: &Way) -> Vec<String> {
+fn below(history: &History<'_>, target: u32) -> Vec<String> {
     let last = history.last();
     let mut steps = Vec::new();
-    let mut text = up.text.clone();
     let mut at = target;
     for _ in 0..BELOW {
         let children = last.tables.targets(at).iter().copied();
-        let is_new = |child: &u32| last.tree.parent[*child as usize] == at && !history.is_persistent(*child);
-        let biggest = children.filter(is_new).max_by_key(|child| (last.tree.bytes[*child as usize], *child));
+        let is_new = |child: &u32| parent(last.heap, *child) == at && !history.is_persistent(*child);
+        let biggest = children.filter(is_new).max_by_key(|child| (last.sizes.bytes[*child as usize], *child));
         let Some(child) = biggest else { break };
-        text.push_str(&crate::trail::step_text(last.tables, at, child));
-        steps.push(format!("{text}: {}", last.tables.type_name(child)));
+        steps.push(format!("{}: {}", last.heap.trail(child).text, last.tables.type_name(child)));
         at = child;
     }
     steps
@@ -84,8 +82,7 @@ fn below(history: &History<'_>, target: u32, up: &Way) -> Vec<String> {
 fn others(history: &History<'_>, target: u32) -> Vec<String> {
     let last = history.last();
     let tables = last.tables;
-    let is_new =
-        |child: &&u32| last.tree.parent[**child as usize] == target && !history.is_persistent(**child);
+    let is_new = |child: &&u32| parent(last.heap, **child) == target && !history.is_persistent(**child);
     let mut sample: Vec<u32> = tables.targets(target).iter().filter(is_new).take(SAMPLE).copied().collect();
     sample.sort_unstable();
     let mut holders: BTreeMap<u32, usize> = BTreeMap::new();
@@ -100,7 +97,7 @@ fn others(history: &History<'_>, target: u32) -> Vec<String> {
     let mut found: Vec<(usize, u32)> =
         holders.iter().filter(|row| many(row.1)).map(|row| (*row.1, *row.0)).collect();
     found.sort_by_key(|(n, node)| (std::cmp::Reverse(*n), *node));
-    let reached = |node: &u32| last.tree.parent[*node as usize] != NO_NODE;
+    let reached = |node: &u32| parent(last.heap, *node) != NO_NODE;
     found.into_iter().map(|row| row.1).filter(reached).take(3).map(|node| way(last, node).text).collect()
 }
 

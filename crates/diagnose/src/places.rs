@@ -8,7 +8,7 @@ use crate::growth::Growth;
 use crate::history::History;
 use crate::steady::Series;
 use crate::trail::{edge_between, slot_name};
-use crate::tree::kind;
+use crate::tree::{kind, parent, under};
 use heapray_wire::{NO_NODE, TypeKind};
 use std::collections::BTreeMap;
 
@@ -43,8 +43,7 @@ const PLACES: usize = 64;
 
 /// All places where held memory grows, most bytes first.
 pub(crate) fn places(history: &History<'_>, growth: &Growth) -> Vec<Place> {
-    let tree = &history.last().tree;
-    let held = &tree.order[..tree.n_held];
+    let held = history.last().held();
     let is_top = |node: &&u32| history.is_persistent(**node) && growth.above(**node) == NO_NODE;
     let tops: Vec<u32> = held.iter().filter(is_top).copied().collect();
     let all: i64 = tops.iter().map(|node| growth.total(*node).bytes).sum();
@@ -100,12 +99,10 @@ impl Walk<'_, '_> {
 
     /// The container itself: all growth below it belongs to it.
     fn add_whole(&mut self, node: u32) {
-        let under = self.history.last().tree.under(&[node]);
+        let under = under(self.history.last().heap, node);
         let places: Vec<bool> = (0..under.len())
             .map(|at| {
-                under[at] == 0
-                    && self.growth.own(at as u32).count >= 0
-                    && self.growth.own(at as u32).bytes > 0
+                under[at] && self.growth.own(at as u32).count >= 0 && self.growth.own(at as u32).bytes > 0
             })
             .collect();
         let (bytes, count) = self.growth.series(self.history, &places);
@@ -115,11 +112,11 @@ impl Walk<'_, '_> {
     /// What is new directly under a node with named slots, slot by slot.
     fn add_slots(&mut self, node: u32) {
         let tables = self.history.last().tables;
-        let tree = &self.history.last().tree;
+        let heap = self.history.last().heap;
         let mut slots: BTreeMap<String, u32> = BTreeMap::new();
         let mut n_new = 0;
         for &child in tables.targets(node) {
-            if tree.parent[child as usize] != node || self.history.is_persistent(child) {
+            if parent(heap, child) != node || self.history.is_persistent(child) {
                 continue;
             }
             n_new += 1;
@@ -156,11 +153,11 @@ impl Walk<'_, '_> {
             let then = self.history.in_snap(k, node)?;
             let targets = snap.tables.targets(then);
             let is_it = |at: &usize| {
-                snap.tree.parent[targets[*at] as usize] == then
+                parent(snap.heap, targets[*at]) == then
                     && slot_name(snap.tables, then, *at as u32).as_deref() == Some(name)
             };
             let child = targets[(0..targets.len()).find(is_it)?] as usize;
-            Some((snap.tree.bytes[child] as f64, f64::from(snap.tree.count[child])))
+            Some((snap.sizes.bytes[child] as f64, f64::from(snap.sizes.count[child])))
         };
         let bytes = self.history.series(|k| level(k).map_or(0.0, |level| level.0));
         let count = self.history.series(|k| level(k).map_or(0.0, |level| level.1));
@@ -190,7 +187,7 @@ pub(crate) fn has_slots(history: &History<'_>, node: u32) -> bool {
 /// Whether a dict is the `__dict__` of a module, class or instance, or `sys.modules`.
 fn is_namespace(history: &History<'_>, node: u32) -> bool {
     let tables = history.last().tables;
-    let parent = history.last().tree.parent[node as usize];
+    let parent = parent(history.last().heap, node);
     if parent == NO_NODE {
         return false;
     }

@@ -85,13 +85,6 @@ impl Series {
         }
         if keeps_pace(&rates) { Course::Steady } else { Course::LevelsOff }
     }
-
-    /// Sum of two series of the same snapshots.
-    pub(crate) fn add(&mut self, other: &Series) {
-        for (level, more) in self.level.iter_mut().zip(&other.level) {
-            *level += more;
-        }
-    }
 }
 
 /// Whether the last rate is no slower than levelling off would be. A slow tail after a fast start is a leak when

@@ -5,7 +5,7 @@
 
 use crate::history::History;
 use crate::places::Place;
-use crate::tree::kind;
+use crate::tree::{kind, under};
 use heapray_wire::{NO_NODE, TypeKind};
 
 /// Part of the first snapshot's elements that are gone or elsewhere, 0 to 1; 0 where nothing can be told.
@@ -35,11 +35,11 @@ fn gone(before: &[u64], after: &[u64]) -> f64 {
 
 /// Part of the subtree of `then` in the first snapshot that has no successor in the last.
 fn gone_below(history: &History<'_>, node: u32, then: u32) -> f64 {
-    let under = history.last().tree.under(&[node]);
+    let under = under(history.last().heap, node);
     let n_kept = (0..under.len() as u32)
-        .filter(|at| under[*at as usize] == 0)
+        .filter(|at| under[*at as usize])
         .filter(|at| history.in_snap(0, *at).is_some_and(|old| old != NO_NODE))
         .count();
-    let n_before = f64::from(history.snaps[0].tree.count[then as usize]).max(1.0);
+    let n_before = f64::from(history.snaps[0].sizes.count[then as usize]).max(1.0);
     (1.0 - n_kept as f64 / n_before).max(0.0)
 }

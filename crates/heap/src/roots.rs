@@ -38,9 +38,11 @@ fn cost(kind: TypeKind) -> u8 {
     match kind {
         TypeKind::Interpreter => 1,
         TypeKind::Module => 2,
-        TypeKind::Thread | TypeKind::StackFrame => 4,
         TypeKind::Type => 5,
-        TypeKind::NativeStatic | TypeKind::NativeStack | TypeKind::NativeBlock => 9,
+        TypeKind::NativeStatic | TypeKind::NativeBlock => 9,
+        // What a running function happens to hold at the stop also has a lasting holder, as a rule.
+        TypeKind::Thread | TypeKind::StackFrame => 12,
+        TypeKind::NativeStack => 13,
         TypeKind::UnknownHolder => 14,
         _ => 12,
     }

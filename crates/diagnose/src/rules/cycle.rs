@@ -7,9 +7,9 @@
 use super::{BYTES, Evidence, SHARE, confidence, course, fill};
 use crate::history::{History, Snap};
 use crate::steady::Course;
-use crate::tree::Fate;
 use crate::types::gained;
 use crate::verdict::{Finding, Kind, Verdict};
+use heapray_heap::Region;
 use heapray_wire::NodeFlags;
 
 /// Why the collector does not get rid of the garbage.
@@ -31,7 +31,7 @@ const RARE_THRESHOLD: i64 = 20_000;
 /// Looks for garbage that piles up.
 pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
     let history = &evidence.history;
-    let is_garbage = |k: usize, node: u32| history.snaps[k].tree.fate(node) == Fate::Garbage;
+    let is_garbage = |k: usize, node: u32| history.snaps[k].heap.region(node) == Region::Garbage;
     let level = |k: usize, of: &dyn Fn(u32) -> u64| {
         let nodes = (0..history.snaps[k].tables.n_nodes()).filter(|node| is_garbage(k, *node));
         nodes.map(of).sum::<u64>() as f64
@@ -65,7 +65,7 @@ fn cause(history: &History<'_>) -> Option<Cause> {
     if last.tables.int("gc.enabled") == Some(0) {
         return Some(Cause::Disabled);
     }
-    let garbage: Vec<u32> = nodes_of(last, Fate::Garbage);
+    let garbage: Vec<u32> = nodes_of(last, Region::Garbage);
     let share = |flag: u16| {
         let n = garbage.iter().filter(|node| last.tables.flags[**node as usize].has(flag)).count();
         n as f64 / garbage.len().max(1) as f64
@@ -85,8 +85,8 @@ fn cause(history: &History<'_>) -> Option<Cause> {
     (threshold == 0 || threshold > RARE_THRESHOLD).then_some(Cause::Rare(threshold))
 }
 
-fn nodes_of(snap: &Snap<'_>, fate: Fate) -> Vec<u32> {
-    (0..snap.tables.n_nodes()).filter(|node| snap.tree.fate(*node) == fate).collect()
+fn nodes_of(snap: &Snap<'_>, region: Region) -> Vec<u32> {
+    (0..snap.tables.n_nodes()).filter(|node| snap.heap.region(*node) == region).collect()
 }
 
 /// Types of untraversed objects in the garbage, where those objects and what they lead to are much of it.
@@ -108,7 +108,7 @@ fn untraversed_types(last: &Snap<'_>, garbage: &[u32]) -> Vec<String> {
         }
         n_reached += 1;
         let garbage =
-            |target: &&u32| last.tree.fate(**target) == Fate::Garbage && !reached[**target as usize];
+            |target: &&u32| last.heap.region(**target) == Region::Garbage && !reached[**target as usize];
         waiting.extend(tables.targets(node).iter().filter(garbage));
     }
     if (n_reached as f64) < PART * garbage.len() as f64 {
@@ -124,7 +124,7 @@ fn untraversed_types(last: &Snap<'_>, garbage: &[u32]) -> Vec<String> {
 
 fn stays_garbage(history: &History<'_>, node: u32) -> bool {
     (0..history.len()).all(|k| {
-        history.in_snap(k, node).is_some_and(|then| history.snaps[k].tree.fate(then) == Fate::Garbage)
+        history.in_snap(k, node).is_some_and(|then| history.snaps[k].heap.region(then) == Region::Garbage)
     })
 }
 

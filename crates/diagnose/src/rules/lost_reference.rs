@@ -6,9 +6,10 @@
 use super::{BYTES, Evidence, SHARE, confidence, course, fill};
 use crate::history::Snap;
 use crate::steady::Course;
-use crate::tree::{Fate, kind};
+use crate::tree::{kind, parent};
 use crate::types::gained;
 use crate::verdict::{Finding, Kind, TypeGrowth, Verdict};
+use heapray_heap::Region;
 use heapray_wire::{NO_NODE, NodeFlags, TypeKind};
 
 /// Looks for lost references.
@@ -47,11 +48,11 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
 
 /// What is lost in a snapshot: what only orphans reach, and what hangs on objects with an unexplained count.
 fn lost_nodes(snap: &Snap<'_>) -> Vec<bool> {
-    let mut lost = vec![false; snap.tree.parent.len()];
-    for node in &snap.tree.order {
-        let parent = snap.tree.parent[*node as usize];
+    let mut lost = vec![false; snap.heap.n_nodes() as usize];
+    for node in snap.heap.order() {
+        let parent = parent(snap.heap, *node);
         let at_top =
-            parent == NO_NODE && (snap.tree.fate(*node) == Fate::Lost || is_unexplained(snap, *node));
+            parent == NO_NODE && (snap.heap.region(*node) == Region::Lost || is_unexplained(snap, *node));
         lost[*node as usize] = at_top || (parent != NO_NODE && lost[parent as usize]);
     }
     lost
@@ -65,7 +66,7 @@ fn is_unexplained(snap: &Snap<'_>, node: u32) -> bool {
 }
 
 fn is_top(snap: &Snap<'_>, node: u32) -> bool {
-    snap.tree.parent[node as usize] == NO_NODE
+    parent(snap.heap, node) == NO_NODE
 }
 
 fn finding(tops: &[TypeGrowth], all: Vec<TypeGrowth>) -> Finding {
