@@ -3,15 +3,18 @@
 //! Knows type kinds and labels, nothing of Python's versions. No I/O, no clock, no unsafe, no recursion on the
 //! graph: a linked list of millions is an ordinary input. Start at [`Heap::load`].
 
+mod anchors;
 mod chain;
 mod cycles;
 mod dominators;
 mod equation;
 mod find;
+mod forms;
 mod graph;
 mod growth;
 mod heap;
 mod holders;
+mod independent;
 mod refs;
 mod retained;
 mod roots;
