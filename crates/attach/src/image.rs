@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use heapray_cpython::Region;
-use heapray_linux::{Mapping, Status};
+use heapray_linux::{FileRoot, Mapping, Status};
 
 use crate::AttachError;
 use crate::copy::CopyPlan;
@@ -100,12 +100,12 @@ pub struct Image {
     pub own_pid: i32,
     /// The target is in our own pid namespace.
     pub same_pid_namespace: bool,
-    /// The folder in which the paths of `mappings` stand: `/proc/PID/root`, or the sysroot given for a core file.
-    pub root: std::path::PathBuf,
+    /// Where the files of `mappings` can be opened.
+    pub files: FileRoot,
     /// What a damaged core file has lost; empty for a process.
     pub losses: Vec<String>,
-    guardian: Option<Guardian>,
-    born: Instant,
+    pub(crate) guardian: Option<Guardian>,
+    pub(crate) born: Instant,
 }
 
 /// What an image cost the target in the end.
@@ -169,7 +169,7 @@ fn start(target: &Target, plan: Plan, options: CopyOptions) -> Result<Image, Att
                 pid,
                 own_pid: target.status.namespace_ids.last().copied().unwrap_or(pid),
                 same_pid_namespace: target.status.namespace_ids.len() <= 1,
-                root: format!("/proc/{source}/root").into(),
+                files: FileRoot::Processes(vec![source, pid]),
                 losses: Vec::new(),
                 guardian: Some(guardian),
                 born: Instant::now(),

@@ -1,13 +1,14 @@
 //! Gets at a process without loading anything into it: stop, clone, resume, read the frozen copy, leave nothing behind.
 //!
 //! [`copy`] makes a frozen copy and lets the target run on at once, [`in_place`] stops the target for the time of the
-//! read; both answer an [`Image`] that the walker reads. A small guardian process holds the tracing
+//! read, [`core`] opens a core file; all answer an [`Image`] that the walker reads. A small guardian process holds the tracing
 //! and cleans up however heapray ends. `docs/snapshot.md` tells how, and what cannot be excluded.
 //!
 //! Nothing here knows what CPython's memory means.
 
 mod chunk;
 mod copy;
+mod core;
 mod error;
 mod fault;
 mod guardian;
@@ -22,6 +23,7 @@ mod source;
 mod stop;
 mod tree;
 
+pub use crate::core::core;
 pub use error::AttachError;
 pub use image::{CopyOptions, Image, ImageKind, Released, StoppedThread, copy, in_place};
 pub use memory::{DEFAULT_BUDGET_BYTES, ImageMemory, MemoryStats};

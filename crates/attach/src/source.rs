@@ -3,11 +3,13 @@
 //! Anonymous memory that was never written is not read but known to be zero (`/proc/PID/pagemap`): reading it would make
 //! the kernel allocate page tables for it, on the target's account, and 5,000 thread stacks are 40 GB of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use heapray_linux::{Mapping, RemoteMemory};
+use heapray_linux::{CoreFile, FileRoot, Mapping, RemoteMemory};
 
 use crate::chunk::{Bytes, CHUNK_BYTES, Chunk};
 use crate::fault::libc_errno;
@@ -24,11 +26,22 @@ pub(crate) struct Frozen {
     gone: AtomicBool,
 }
 
+/// A core file, and the files that were mapped when it was written.
+#[derive(Debug)]
+pub(crate) struct Dump {
+    core: CoreFile,
+    files: FileRoot,
+    /// Mapped files by path, opened when first wanted; `None` where that failed.
+    opened: Mutex<BTreeMap<String, Option<Arc<File>>>>,
+}
+
 /// Where bytes come from.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// A process.
     Process(Frozen),
+    /// A core file.
+    Core(Dump),
 }
 
 impl Source {
@@ -42,10 +55,16 @@ impl Source {
         })
     }
 
+    /// The memory in a core file; what it leaves out of mapped files is read from them.
+    pub(crate) fn core(core: CoreFile, files: FileRoot) -> Self {
+        Self::Core(Dump { core, files, opened: Mutex::default() })
+    }
+
     /// Whether the process has ended under us.
     pub(crate) fn is_gone(&self) -> bool {
         match self {
             Self::Process(frozen) => frozen.gone.load(Ordering::Relaxed),
+            Self::Core(_) => false,
         }
     }
 
@@ -56,6 +75,7 @@ impl Source {
             let (from, to) = (mapping.start.max(start), mapping.end.min(start + CHUNK_BYTES));
             match self {
                 Self::Process(frozen) => frozen.fill(&mut builder, from..to, mapping),
+                Self::Core(dump) => dump.fill(&mut builder, from..to, mapping),
             }
         }
         builder.finish()
@@ -108,6 +128,42 @@ impl Frozen {
                 .map(|word| u64::from_le_bytes(word.try_into().expect("chunks of eight")))
                 .collect(),
         )
+    }
+}
+
+impl Dump {
+    fn fill(&self, builder: &mut Builder, range: std::ops::Range<u64>, mapping: &Mapping) {
+        builder.read(range, |addr, buf, gap| {
+            let mut at = 0;
+            while at < buf.len() {
+                match self.read(addr + at as u64, &mut buf[at..], mapping) {
+                    0 => break,
+                    n => at += n,
+                }
+            }
+            if at < buf.len() {
+                gap(at, buf.len() - at);
+            }
+            true
+        });
+    }
+
+    /// From the core file, else from the mapped file (code and constants, which a core leaves out by default).
+    fn read(&self, addr: u64, buf: &mut [u8], mapping: &Mapping) -> usize {
+        match self.core.read(addr, buf) {
+            Ok(n) if n > 0 => n,
+            _ if mapping.is_file() && !mapping.write => {
+                let offset = mapping.offset + (addr - mapping.start);
+                self.open(mapping).and_then(|file| file.read_at(buf, offset).ok()).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    fn open(&self, mapping: &Mapping) -> Option<Arc<File>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || self.files.open(mapping).ok().map(Arc::new);
+        opened.entry(mapping.path.clone()).or_insert_with(open).clone()
     }
 }
 

@@ -5,6 +5,9 @@
 
 pub mod arch;
 mod cgroup;
+mod core_file;
+mod elf;
+mod files;
 mod guard;
 mod maps;
 mod pidfd;
@@ -16,6 +19,9 @@ mod stat;
 mod status;
 
 pub use cgroup::{Cgroup, cgroup};
+pub use core_file::{CoreFile, CoreLoad, CoreThread};
+pub use elf::{ElfFile, ElfSegment, ElfSymbol};
+pub use files::FileRoot;
 pub use guard::{
     Interest, drain, fork_detached, ignore_signals, poll, protect_from_oom, reap, rename,
     signals_as_descriptor, silence,

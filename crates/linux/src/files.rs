@@ -1,0 +1,75 @@
+//! Where the files that a process has mapped can be opened.
+//!
+//! The path of a mapping is one in the process's own mount namespace and root, and the file behind it may have been
+//! replaced since (an upgrade): the kernel then calls it deleted, and what stands at its path is not taken for it. Inodes
+//! alone do not tell: on overlayfs, as in most containers, those in `maps` may be the lower layer's.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::Mapping;
+
+/// Where mapped files are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileRoot {
+    /// In the mount namespaces of these processes, the first that is still there; they share their mappings.
+    Processes(Vec<i32>),
+    /// Below this folder, as for a core file from another machine; `/` for this one. It is not compared with anything.
+    Folder(PathBuf),
+}
+
+impl FileRoot {
+    /// Opens the file of `mapping`: by its path where that is still the same file, else through `/proc/PID/map_files`
+    /// (which needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
+    ///
+    /// # Errors
+    /// Those of opening; `NotFound` where the file was replaced and the mapped one cannot be reached.
+    pub fn open(&self, mapping: &Mapping) -> io::Result<File> {
+        match self {
+            Self::Folder(root) => File::open(below(root, &mapping.path)),
+            Self::Processes(pids) => {
+                let mut last = io::Error::from(io::ErrorKind::NotFound);
+                for pid in pids {
+                    match open_of(*pid, mapping) {
+                        Ok(file) => return Ok(file),
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+}
+
+fn open_of(pid: i32, mapping: &Mapping) -> io::Result<File> {
+    let by_path = File::open(below(Path::new(&format!("/proc/{pid}/root")), &mapping.path));
+    if let Ok(file) = by_path
+        && (!mapping.deleted || file.metadata()?.ino() == mapping.inode)
+    {
+        return Ok(file);
+    }
+    File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end))
+}
+
+fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_not_taken_for_the_mapped_one() {
+        let pid = std::process::id().cast_signed();
+        let maps = crate::mappings(pid).expect("own maps");
+        let mapping = maps.iter().find(|mapping| mapping.is_file()).expect("our own file is mapped");
+        let root = FileRoot::Processes(vec![i32::MAX, pid]);
+        assert_eq!(root.open(mapping).expect("there").metadata().expect("there").ino(), mapping.inode);
+        let replaced =
+            Mapping { inode: mapping.inode + 1, deleted: true, start: 1, end: 2, ..mapping.clone() };
+        assert!(root.open(&replaced).is_err());
+    }
+}
