@@ -12,9 +12,7 @@ pub use fields::Offset;
 pub(crate) use fields::layout;
 pub use objects::{Attributes, Field, Headers, IntSize, IntSizeof, Keys, ObjectLayout, Record, StructSeq};
 pub use rows::LAYOUTS;
-pub use runtime::{
-    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
-};
+pub use runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
 
 /// What one range of CPython versions looks like in memory (x86-64, release build, with a GIL).
 #[derive(Debug)]

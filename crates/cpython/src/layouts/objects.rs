@@ -10,7 +10,7 @@ use super::layout;
 use crate::Strength;
 use crate::types::ObjectKind;
 
-pub use rows::{V3_10, V3_11, V3_12, V3_13, V3_14, V3_15};
+pub(super) use rows::{V3_10, V3_11, V3_12, V3_13, V3_14, V3_15};
 
 layout! {
     /// Where the parts of objects lie. Offsets in bytes from the start of the structure that the name begins with.
@@ -152,9 +152,9 @@ pub enum IntSizeof {
 /// How the elements of a structseq that are not in its length are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StructSeq {
-    /// By `n_fields` in the type's dict (until 3.10).
+    /// By `n_fields` in the type's dict (until 3.12).
     Named,
-    /// They are part of the basic size (3.11).
+    /// They are part of the basic size (3.13).
     Basic,
 }
 

@@ -3,7 +3,7 @@
 use super::{Attributes, Headers, IntSize, IntSizeof, Keys, ObjectLayout, StructSeq};
 
 /// CPython 3.10.
-pub const V3_10: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_10: ObjectLayout = ObjectLayout {
     type_heap_name: 848,
     type_heap_keys: 872,
     type_heap_module: 880,
@@ -46,7 +46,7 @@ pub const V3_10: ObjectLayout = ObjectLayout {
 };
 
 /// CPython 3.11.
-pub const V3_11: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_11: ObjectLayout = ObjectLayout {
     type_heap_name: 848,
     type_heap_keys: 872,
     type_heap_module: 880,
@@ -85,11 +85,11 @@ pub const V3_11: ObjectLayout = ObjectLayout {
     headers: Headers::ByType,
     int_sizeof: IntSizeof::Digits,
     frame_cleared: 4,
-    structseq: StructSeq::Basic,
+    structseq: StructSeq::Named,
 };
 
 /// CPython 3.12.
-pub const V3_12: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_12: ObjectLayout = ObjectLayout {
     type_heap_name: 856,
     type_heap_keys: 880,
     type_heap_module: 888,
@@ -128,11 +128,11 @@ pub const V3_12: ObjectLayout = ObjectLayout {
     headers: Headers::ByType,
     int_sizeof: IntSizeof::Digits,
     frame_cleared: 4,
-    structseq: StructSeq::Basic,
+    structseq: StructSeq::Named,
 };
 
 /// CPython 3.13.
-pub const V3_13: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_13: ObjectLayout = ObjectLayout {
     type_heap_name: 856,
     type_heap_keys: 880,
     type_heap_module: 888,
@@ -175,7 +175,7 @@ pub const V3_13: ObjectLayout = ObjectLayout {
 };
 
 /// CPython 3.14.
-pub const V3_14: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_14: ObjectLayout = ObjectLayout {
     type_heap_name: 856,
     type_heap_keys: 880,
     type_heap_module: 888,
@@ -218,7 +218,7 @@ pub const V3_14: ObjectLayout = ObjectLayout {
 };
 
 /// CPython 3.15.
-pub const V3_15: ObjectLayout = ObjectLayout {
+pub(in crate::layouts) const V3_15: ObjectLayout = ObjectLayout {
     type_heap_name: 864,
     type_heap_keys: 888,
     type_heap_module: 896,

@@ -1,0 +1,131 @@
+//! How large objects are: as `sys.getsizeof` says, and as they lie in memory.
+//!
+//! Sources: `Python/sysmodule.c` (`_PySys_GetSizeOf`) and the `__sizeof__` of each type.
+
+use super::sequence::{self, deque};
+use super::text::{self, Str};
+use super::{buffer, callable, dict, set, type_object};
+use crate::layouts::{Frames, Headers, IntSizeof, StructSeq};
+use crate::types::{AttributePlace, ObjectKind};
+use crate::{Memory, Runtime, TypeInfo, refcount};
+
+/// No object is larger.
+const SIZE_MAX: u64 = 1 << 47;
+
+/// See `object::shallow_size`.
+pub(super) fn shallow_size<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
+    header(mem, rt, info, object).saturating_add(body(mem, rt, info, object)).min(SIZE_MAX)
+}
+
+fn header<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
+    let static_type = || info.kind == ObjectKind::Type && !type_object::is_heap(mem, object);
+    match rt.layout.objects.headers {
+        Headers::CollectedObject | Headers::ByTypeNotStatic if static_type() => 0,
+        _ => info.presize,
+    }
+}
+
+fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
+    let basic = info.basic_size;
+    match info.kind {
+        ObjectKind::Dict => basic.saturating_add(dict::extra_size(mem, rt, object)),
+        ObjectKind::OrderedDict => basic
+            .saturating_add(dict::extra_size(mem, rt, object))
+            .saturating_add(dict::ordered_size(mem, object)),
+        ObjectKind::List => basic + sequence::list_allocated(mem, object) * 8,
+        ObjectKind::Set => basic + set::extra_size(mem, object),
+        ObjectKind::Str => text::str_size(mem, rt, object),
+        ObjectKind::Int => {
+            let start = match rt.layout.objects.int_sizeof {
+                IntSizeof::Digits => u64::from(rt.layout.runtime.int_digits),
+                IntSizeof::Basic => basic,
+            };
+            start.saturating_add(text::int_digits(mem, rt, object).max(1).saturating_mul(4))
+        }
+        ObjectKind::ByteArray => basic + buffer::bytearray_allocated(mem, object),
+        ObjectKind::Deque => basic.saturating_add(deque::extra_size(mem, object)),
+        ObjectKind::Array => basic + buffer::array_bytes(mem, object),
+        ObjectKind::IoBuffer => basic + buffer::io_buffer_bytes(mem, object),
+        ObjectKind::BytesIo => basic.saturating_add(bytes_io(mem, rt, object)),
+        ObjectKind::Decimal => basic + buffer::decimal(mem, object).map_or(0, |(_, bytes)| bytes),
+        ObjectKind::NumpyArray => basic.saturating_add(buffer::numpy::extra_size(mem, object)),
+        ObjectKind::Type => type_object::size(mem, rt, object),
+        ObjectKind::Generator | ObjectKind::Coroutine | ObjectKind::AsyncGenerator => {
+            own_bytes(mem, rt, info, object)
+        }
+        ObjectKind::Frame => frame(mem, rt, info, object),
+        ObjectKind::Code => {
+            own_bytes(mem, rt, info, object).next_multiple_of(8) + callable::code_extra_size(mem, rt, object)
+        }
+        _ => basic.saturating_add(items(mem, info, object).saturating_mul(info.item_size)),
+    }
+}
+
+/// `bytesio_sizeof`: the buffer counts where nobody else has it.
+fn bytes_io<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
+    const BYTES_BASIC: u64 = 33;
+    let Some(buffer @ 1..) = mem.u64(object + 16) else { return 0 };
+    match refcount(mem, rt, buffer) {
+        Some(count) if count.count == 1 && !count.immortal => {
+            BYTES_BASIC + sequence::size(mem, buffer).unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+/// `frame_sizeof`: 3.10 counts one slot in the basic size.
+fn frame<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
+    match rt.layout.runtime.frames {
+        Frames::Objects => info.basic_size + items(mem, info, object).saturating_sub(1).saturating_mul(8),
+        Frames::Structs => own_bytes(mem, rt, info, object),
+    }
+}
+
+/// `ob_size`, where the type has items.
+fn items<M: Memory>(mem: &M, info: &TypeInfo, object: u64) -> u64 {
+    if info.item_size == 0 { 0 } else { sequence::size(mem, object).unwrap_or(0) }
+}
+
+/// See `object::own_bytes`.
+pub(super) fn own_bytes<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
+    let basic = info.basic_size;
+    let layout = &rt.layout.objects;
+    let bytes = match info.kind {
+        ObjectKind::Str => match Str::read(mem, rt, object) {
+            Some(text) => {
+                text.own_bytes(rt).max(if basic > u64::from(layout.str_full_size) { basic } else { 0 })
+            }
+            None => basic,
+        },
+        ObjectKind::Int => basic.saturating_add(text::int_digits(mem, rt, object).max(1).saturating_mul(4)),
+        ObjectKind::Tuple => {
+            let hidden = if layout.structseq == StructSeq::Named { info.hidden_items } else { 0 };
+            basic + (items(mem, info, object) + hidden) * 8
+        }
+        ObjectKind::Type if !type_object::is_heap(mem, object) => u64::from(layout.type_static_size),
+        ObjectKind::Generator | ObjectKind::Coroutine | ObjectKind::AsyncGenerator => {
+            match layout.generator_frame {
+                Some(frame) => basic + callable::slots_bytes(mem, rt, info, object + u64::from(frame)),
+                None => basic,
+            }
+        }
+        ObjectKind::Frame => match layout.frame_object_frame {
+            Some(at) => {
+                basic + callable::slots_bytes(mem, rt, info, mem.u64(object + u64::from(at)).unwrap_or(0))
+            }
+            None => basic + items(mem, info, object).saturating_mul(8),
+        },
+        _ => basic.saturating_add(items(mem, info, object).saturating_mul(info.item_size)),
+    };
+    let inline = match info.attributes {
+        AttributePlace::Inline(size) => u64::from(size),
+        _ => 0,
+    };
+    bytes.saturating_add(inline).min(SIZE_MAX)
+}
+
+/// `_PyObject_VAR_SIZE`: where a negative `tp_dictoffset` counts from.
+pub(super) fn end_of_items<M: Memory>(mem: &M, info: &TypeInfo, object: u64) -> u64 {
+    let items = mem.u64(object.wrapping_add(16)).map_or(0, |size| (size as i64).unsigned_abs().min(1 << 40));
+    (info.basic_size + items.saturating_mul(info.item_size)).min(SIZE_MAX).next_multiple_of(8)
+}
