@@ -1,7 +1,9 @@
 //! A Python program that runs as a child, says things on its output, and waits on its input to be examined.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::{ProcMemory, Python};
 
@@ -81,9 +83,30 @@ impl Target {
         self.child.wait().expect("a child can be waited for")
     }
 
-    /// The target's memory from now on; chunks are read when first needed, so keep the target waiting meanwhile.
+    /// The target's memory once it rests: its main thread reads its input, all others sleep. Chunks are read when
+    /// first needed, so keep the target waiting meanwhile. Panics where it does not come to rest in a minute.
     pub fn memory(&self) -> ProcMemory {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.rests() {
+            assert!(Instant::now() < deadline, "target {} does not wait for input", self.pid());
+            std::thread::yield_now();
+        }
         ProcMemory::open(self.pid())
+    }
+
+    /// Whether the main thread waits in `read(0, …)` and every other thread sleeps.
+    fn rests(&self) -> bool {
+        let pid = self.pid();
+        let main = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        // `read` is 0 on x86-64 and 63 on aarch64; its first argument is the descriptor.
+        if !main.starts_with("0 0x0 ") && !main.starts_with("63 0x0 ") {
+            return false;
+        }
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        })
     }
 }
 

@@ -39,10 +39,12 @@ input()";
 #[test]
 fn other_pythons_are_refused_by_name() {
     for python in find_other_pythons() {
-        let mut target = Target::start(&python, "import sys\nprint('up')\nsys.stdout.flush()\nsys.stdin.readline()");
+        let mut target =
+            Target::start(&python, "import sys\nprint('up')\nsys.stdout.flush()\nsys.stdin.readline()");
         target.line();
         let mem = target.memory();
-        let error = Runtime::find(&mem, &|name| mem.symbol(name)).map(|rt| rt.version_hex).expect_err("refused");
+        let found = Runtime::find(&mem, &|name| mem.symbol(name)).map(|rt| rt.version_hex);
+        let error = found.expect_err(&format!("{} is refused", python.version()));
         assert!(error.found.contains("CPython") || error.found.contains("PyPy"), "{error}");
         assert!(error.to_string().contains("3.10 to 3.15"), "{error}");
     }
@@ -62,7 +64,7 @@ fn a_runtime_of_zeros_or_noise_is_refused() {
     struct Noise(Vec<u8>);
     impl Memory for Noise {
         fn tail(&self, addr: u64) -> &[u8] {
-            &self.0[(addr as usize * 31) % (self.0.len() - 4096)..]
+            &self.0[(addr as usize).wrapping_mul(31) % (self.0.len() - 4096)..]
         }
     }
     let mut seed = 1u64;
