@@ -128,7 +128,7 @@ impl HeapTables {
         let rest = i - shape.labels.len() as u32;
         let (kind, number) = match shape.tail {
             Tail::Index => (LabelKind::Index, rest),
-            Tail::Pairs if rest % 2 == 0 => (LabelKind::Key, rest / 2),
+            Tail::Pairs if rest.is_multiple_of(2) => (LabelKind::Key, rest / 2),
             Tail::Pairs => (LabelKind::Value, rest / 2),
             Tail::Items | Tail::None => (LabelKind::Item, rest),
         };
