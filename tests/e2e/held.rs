@@ -37,7 +37,8 @@ fn reference_counts_are_explained_on_every_python() {
     for python in find_pythons() {
         let target = start(python);
         let answer = heapray(["types", &target.pid().to_string(), "--json"]);
-        let coverage = answer.json()["coverage"]["references_explained"].as_f64().expect("coverage is measured");
+        let coverage =
+            answer.json()["coverage"]["references_explained"].as_f64().expect("coverage is measured");
         assert!(coverage > 0.99, "Python {}: {coverage} of references explained", python.version());
     }
 }
@@ -67,7 +68,11 @@ fn complaints(python: &Python) -> Vec<String> {
         let trail = json["trails"][0].to_string();
         let is_named = json["n_objects"] == 1 && words.iter().any(|word| trail.contains(word));
         if !is_named {
-            complaints.push(format!("Python {}: {class}: {} objects, {trail}", python.version(), json["n_objects"]));
+            complaints.push(format!(
+                "Python {}: {class}: {} objects, {trail}",
+                python.version(),
+                json["n_objects"]
+            ));
         }
     }
     complaints
