@@ -17,7 +17,9 @@ pub fn symbol(pid: u32, regions: &[Region], name: &str) -> Option<u64> {
 }
 
 fn in_file(pid: u32, region: &Region, name: &str) -> Option<u64> {
-    let bytes = std::fs::read(format!("/proc/{pid}/root{}", region.path)).ok()?;
+    // The mapping itself where we may open it; else its path, which the kernel gives as seen from our root.
+    let mapping = format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end);
+    let bytes = std::fs::read(mapping).or_else(|_| std::fs::read(&region.path)).ok()?;
     let file = object::File::parse(&*bytes).ok()?;
     let symbol = file
         .dynamic_symbols()
