@@ -16,16 +16,22 @@ pub struct Picture {
 pub struct PictureNode {
     /// What it is to the question.
     pub role: Role,
-    /// Main line: the type, or the name of a module, function, C holder.
-    pub title: String,
-    /// Second line: a container's length, a frame's file and line; may be empty.
-    pub detail: String,
     /// How many siblings this stands for; 1 for a single object.
     pub count: u64,
+    /// Its type; empty for [`Role::More`].
+    pub type_name: String,
+    /// Its own name: of a module, function, running frame, C holder.
+    pub name: Option<String>,
+    /// Number of elements, for a single container.
+    pub length: Option<u64>,
     /// Retained by all it stands for, bytes.
     pub retained_bytes: u64,
-    /// Further lines for a tooltip: address, shallow size, reference count, full names.
-    pub tooltip: Vec<String>,
+    /// Blocks of all it stands for, bytes.
+    pub block_bytes: u64,
+    /// Address of the object or of one of them, or `#12`.
+    pub object: String,
+    /// Where it is, as a Python expression; may be empty.
+    pub trail: String,
 }
 
 /// What a node is, and so how it is drawn.
@@ -42,9 +48,9 @@ pub enum Role {
     Frame,
     /// Memory that is no Python object and holds one: a library's static, a C stack, a block.
     Native,
-    /// The interpreter itself.
-    Interpreter,
-    /// Stands for what was left out: `12 more referrers`.
+    /// A root without a better name: the interpreter, an unexplained reference count.
+    Root,
+    /// Stands for what was left out: `12 more`.
     More,
 }
 
@@ -63,8 +69,4 @@ pub struct PictureEdge {
     pub dominates: bool,
     /// Removing this reference frees the target.
     pub cut: bool,
-    /// Keeps nothing alive.
-    pub weak: bool,
-    /// A guess of a conservative scan.
-    pub inferred: bool,
 }
