@@ -3,6 +3,7 @@
 //! Knows type kinds and labels, nothing of Python's versions. No I/O, no clock, no unsafe, no recursion on the
 //! graph: a linked list of millions is an ordinary input. Start at [`Heap::load`].
 
+mod accumulation;
 mod anchors;
 mod chain;
 mod cycles;
@@ -15,6 +16,7 @@ mod growth;
 mod heap;
 mod holders;
 mod independent;
+mod matching;
 mod refs;
 mod retained;
 mod roots;

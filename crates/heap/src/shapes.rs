@@ -66,7 +66,7 @@ impl Shapes {
         if i < row.n_labels {
             return self.costs[(row.first_cost + i) as usize];
         }
-        if (i - row.n_labels) % 2 == 0 { row.tail_even } else { row.tail_odd }
+        if (i - row.n_labels).is_multiple_of(2) { row.tail_even } else { row.tail_odd }
     }
 
     /// Whether edge `i` of a node of this shape holds its target.
