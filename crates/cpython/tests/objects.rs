@@ -1,0 +1,153 @@
+//! Readers of objects against the interpreter itself: `gc.get_referents`, `sys.getsizeof`, reference counts.
+
+#[path = "objects/heap.rs"]
+mod heap;
+
+use std::collections::{BTreeMap, HashMap};
+
+use heap::Heap;
+use heapray_cpython::{Strength, object};
+use heapray_testkit::{ProcMemory, Target, find_pythons};
+
+const ZOO: &str = include_str!("objects/zoo.py");
+
+/// What Python says of one object.
+struct Said {
+    id: u64,
+    size: u64,
+    referents: Vec<u64>,
+}
+
+struct Zoo {
+    said: Vec<Said>,
+    keep: u64,
+    /// Holds the target still.
+    _target: Target,
+    mem: ProcMemory,
+}
+
+fn zoo(python: &heapray_testkit::Python) -> Zoo {
+    let mut target = Target::start(python, ZOO);
+    let (mut said, mut keep) = (Vec::new(), 0);
+    loop {
+        let line = target.line();
+        let mut words = line.split(' ').filter(|word| !word.is_empty());
+        match words.next() {
+            Some("end") => break,
+            Some("keep") => keep = words.next().and_then(|id| id.parse().ok()).expect("an id"),
+            Some(id) => {
+                let mut numbers = words.map(|word| word.parse().expect("a number"));
+                let size = numbers.next().expect("a size");
+                said.push(Said { id: id.parse().expect("an id"), size, referents: numbers.collect() });
+            }
+            None => {}
+        }
+    }
+    let mem = target.memory();
+    Zoo { said, keep, _target: target, mem }
+}
+
+/// Prints at most a few of many problems of one kind.
+#[derive(Default)]
+struct Problems(BTreeMap<String, (u64, String)>);
+
+impl Problems {
+    fn add(&mut self, kind: String, example: String) {
+        let entry = self.0.entry(kind).or_insert((0, example));
+        entry.0 += 1;
+    }
+
+    fn assert_none(&self, what: &str) {
+        let lines: Vec<String> =
+            self.0.iter().map(|(kind, (n, example))| format!("{n:6} {kind}: {example}")).collect();
+        assert!(lines.is_empty(), "{what}:\n{}", lines.join("\n"));
+    }
+}
+
+fn name(heap: &mut Heap, object: u64) -> String {
+    heap.type_of(object).map_or("?".into(), |info| info.name.clone())
+}
+
+#[test]
+fn edges_contain_all_referents() {
+    let mut problems = Problems::default();
+    for python in find_pythons() {
+        let zoo = zoo(python);
+        let mut heap = Heap::read(&zoo.mem);
+        for said in &zoo.said {
+            let kind = format!("{} {}", python.version(), name(&mut heap, said.id));
+            let Some(seen) = heap.objects.get(&said.id) else {
+                problems.add(kind + " not reached", format!("{:#x}", said.id));
+                continue;
+            };
+            let mut edges: HashMap<u64, i64> = HashMap::new();
+            for (target, ..) in &seen.edges {
+                *edges.entry(*target).or_default() += 1;
+            }
+            // The cache's links own what lru_cache's traverse visits through them.
+            let links: Vec<u64> = seen.edges.iter().map(|edge| edge.0).collect();
+            if kind.ends_with("functools._lru_cache_wrapper") {
+                for link in links.iter().filter_map(|link| heap.objects.get(link)) {
+                    link.edges.iter().for_each(|edge| *edges.entry(edge.0).or_default() += 1);
+                }
+            }
+            let info = heap.type_of(said.id).cloned().expect("it was read");
+            *edges.entry(info.address).or_default() += 1;
+            for referent in &said.referents {
+                let left = edges.entry(*referent).or_default();
+                *left -= 1;
+                if *left < 0 {
+                    let what = name(&mut heap, *referent);
+                    problems.add(format!("{kind} lacks a {what}"), format!("{:#x} {referent:#x}", said.id));
+                }
+            }
+        }
+    }
+    problems.assert_none("referents that were not reported");
+}
+
+#[test]
+fn sizes_equal_getsizeof() {
+    let mut problems = Problems::default();
+    for python in find_pythons() {
+        let zoo = zoo(python);
+        let mut heap = Heap::read(&zoo.mem);
+        let rt = heap.rt.clone();
+        for said in &zoo.said {
+            let Some(info) = heap.type_of(said.id).cloned() else { continue };
+            let size = object::shallow_size(&zoo.mem, &rt, &info, said.id);
+            if size != said.size {
+                let example = format!("{:#x} {size} instead of {}", said.id, said.size);
+                problems.add(format!("{} {}", python.version(), info.name), example);
+            }
+        }
+    }
+    problems.assert_none("sizes that differ");
+}
+
+#[test]
+fn references_explain_reference_counts() {
+    let mut problems = Problems::default();
+    for python in find_pythons() {
+        let zoo = zoo(python);
+        let mut heap = Heap::read(&zoo.mem);
+        let objects: Vec<u64> = heap.objects.keys().copied().collect();
+        let torn = heap.objects.values().filter(|seen| seen.torn).count();
+        let (mut total, mut explained) = (0u64, 0u64);
+        for object in objects {
+            let Some(left) = heap.unexplained(object) else { continue };
+            total += 1;
+            if left == 0 {
+                explained += 1;
+            } else {
+                let kind = name(&mut heap, object);
+                problems.add(format!("{} {kind} {left:+}", python.version()), format!("{object:#x}"));
+            }
+        }
+        let share = explained as f64 / total as f64;
+        println!("{}: {explained} of {total} explained ({share:.5}), {torn} torn", python.version());
+        assert!(heap.objects.contains_key(&zoo.keep), "the list of made objects is reached");
+        let _ = Strength::Owned;
+    }
+    problems.assert_none("reference counts that are not explained");
+}
