@@ -52,7 +52,7 @@ fn prologue(pid: i64) -> Vec<Chunk> {
     ];
     let local = vec![label(LabelKind::Local, EdgeStrength::Borrowed, 6, 0)];
     let shape = |type_idx, labels: &[Label], tail| ShapeRow { type_idx, labels: labels.to_vec(), tail };
-    let shapes = vec![
+    let shapes = [
         shape(0, &[], Tail::Index),
         shape(1, &[], Tail::Pairs),
         shape(2, &record, Tail::None),
@@ -80,7 +80,7 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn push(&mut self, address: u64, shape: u32, flags: u16, edges: &[u32], random: &mut Random) {
+    fn push(&mut self, (address, flags): (u64, u16), shape: u32, edges: &[u32], random: &mut Random) {
         if (self.n as usize).is_multiple_of(self.capacity) {
             self.chunks.push(NodeChunk { first: self.n, ..NodeChunk::default() });
         }
@@ -109,11 +109,12 @@ pub(crate) fn snapshot(seed: u64, n: u32, capacity: usize) -> Vec<Chunk> {
         let shape = random.below(4) as u32;
         let n_edges = [random.below(7), random.below(4) * 2, 2, 2 + random.below(3)][shape as usize];
         let edges: Vec<u32> = (0..n_edges).map(|_| random.below(n as usize) as u32).collect();
-        nodes.push(address, shape, NodeFlags::TRACKED | (random.below(3) as u16) << 3, &edges, &mut random);
+        let flags = NodeFlags::TRACKED | (random.below(3) as u16) << 3;
+        nodes.push((address, flags), shape, &edges, &mut random);
     }
     for thread in 0..2 {
         let edges: Vec<u32> = (0..thread * 3 + 1).map(|_| random.below(n as usize) as u32).collect();
-        nodes.push(0, 4, NodeFlags::SYNTHETIC | NodeFlags::ROOT, &edges, &mut random);
+        nodes.push((0, NodeFlags::SYNTHETIC | NodeFlags::ROOT), 4, &edges, &mut random);
     }
     let mut chunks = prologue(4000 + seed as i64);
     chunks.extend(nodes.chunks.into_iter().map(Chunk::Nodes));
