@@ -300,7 +300,6 @@ static void interp_roots(void)
     ONE("interp", "optimizer", IS(optimizer));
 #endif
 #if PY_VERSION_HEX >= 0x030e0000
-    ROOT("interp", "common_consts", IS(common_consts), COUNT_OF(PyInterpreterState, common_consts), 8);
     ONE("interp", "atexit", IS(atexit.callbacks));
 #endif
 #if PY_VERSION_HEX >= 0x030f0000
@@ -359,6 +358,9 @@ static void thread_roots(void)
 #if PY_VERSION_HEX >= 0x030e0000
     ONE("thread", "running event loop", offsetof(_PyThreadStateImpl, asyncio_running_loop));
     ONE("thread", "running task", offsetof(_PyThreadStateImpl, asyncio_running_task));
+#if PY_VERSION_HEX >= 0x030f0000
+    ONE("thread", "lazy imports", offsetof(_PyThreadStateImpl, lazy_imports));
+#endif
 #elif PY_VERSION_HEX >= 0x030d0000
     /* _PyThreadStateImpl has no references in 3.13. */
 #endif

@@ -52,8 +52,12 @@ fn compare(layout: &Layout, said: &Said) -> Vec<String> {
     let mut ours = probe::flatten("interp", layout.runtime.interp_roots);
     ours.extend(probe::flatten("runtime", layout.runtime.runtime_roots));
     ours.extend(probe::flatten("thread", layout.runtime.thread_roots));
-    wrong.extend(ours.iter().filter(|root| !said.roots.contains(root)).map(|root| format!("only ours: {root:?}")));
-    wrong.extend(said.roots.iter().filter(|root| !ours.contains(root)).map(|root| format!("only theirs: {root:?}")));
+    wrong.extend(
+        ours.iter().filter(|root| !said.roots.contains(root)).map(|root| format!("only ours: {root:?}")),
+    );
+    wrong.extend(
+        said.roots.iter().filter(|root| !ours.contains(root)).map(|root| format!("only theirs: {root:?}")),
+    );
     wrong
 }
 

@@ -60,13 +60,20 @@ fn parse(text: &str) -> anyhow::Result<Said> {
     let mut in_objects = false;
     for line in text.lines() {
         let words: Vec<&str> = line.splitn(6, ' ').collect();
-        let number = |word: &str| word.parse::<u32>().with_context(|| format!("a number is expected in {line:?}"));
+        let number =
+            |word: &str| word.parse::<u32>().with_context(|| format!("a number is expected in {line:?}"));
         match words[..] {
             ["objects"] => in_objects = true,
             ["version", value] => said.version_hex = number(value)?,
             ["debug", name, at] => _ = said.debug.insert(name.into(), number(at)?),
             ["root", scope, first, count, stride, label] => {
-                said.roots.push((scope.into(), label.into(), number(first)?, number(count)?, number(stride)?));
+                said.roots.push((
+                    scope.into(),
+                    label.into(),
+                    number(first)?,
+                    number(count)?,
+                    number(stride)?,
+                ));
             }
             [name, value] => {
                 let part = if in_objects { &mut said.objects } else { &mut said.runtime };

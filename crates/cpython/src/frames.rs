@@ -134,7 +134,9 @@ fn instruction<M: Memory>(mem: &M, layout: &RuntimeLayout, frame: u64, code: u64
 /// is reported as inferred.
 pub fn references<M: Memory>(mem: &M, rt: &Runtime, frame: u64, sink: &mut impl Sink) {
     let layout = &rt.layout.runtime;
-    let Some(code) = at(frame, layout.frame_code).and_then(|field| slot(layout, mem.u64(field)?)) else { return };
+    let Some(code) = at(frame, layout.frame_code).and_then(|field| slot(layout, mem.u64(field)?)) else {
+        return;
+    };
     sink.edge(code.0, Label::Field("f_code"), code.1);
     match layout.frames {
         Frames::Objects => object_fields(mem, layout, frame, sink),
@@ -222,7 +224,11 @@ impl Shape {
                 (int(n_slots)?, Names::Together { names: word(names)?, kinds: word(kinds)? })
             }
             _ => {
-                let tuples = [word(layout.code_varnames?)?, word(layout.code_cellvars?)?, word(layout.code_freevars?)?];
+                let tuples = [
+                    word(layout.code_varnames?)?,
+                    word(layout.code_cellvars?)?,
+                    word(layout.code_freevars?)?,
+                ];
                 let size = |tuple: u64| mem.u64(at(tuple, layout.var_size)?).filter(|n| *n < SLOT_LIMIT);
                 let n_locals = int(layout.code_n_locals?)?;
                 let n_cells = size(tuples[1])?;
@@ -242,7 +248,9 @@ impl Shape {
                 // CO_FAST_CELL, CO_FAST_FREE: Include/internal/pycore_code.h, 3.11 and later.
                 Some(if kind & 0xc0 == 0 { Label::Local(name) } else { Label::Closure(name) })
             }
-            Names::Apart { tuples, n_locals, .. } if idx < n_locals => Some(Label::Local(item(tuples[0], idx)?)),
+            Names::Apart { tuples, n_locals, .. } if idx < n_locals => {
+                Some(Label::Local(item(tuples[0], idx)?))
+            }
             Names::Apart { tuples, n_locals, n_cells } if idx < n_locals + n_cells => {
                 Some(Label::Closure(item(tuples[1], idx - n_locals)?))
             }
@@ -265,7 +273,13 @@ fn locals<M: Memory>(mem: &M, layout: &RuntimeLayout, base: u64, shape: &Shape, 
 }
 
 /// The index of the first slot that is not in use, where the frame says so.
-fn stack_top<M: Memory>(mem: &M, layout: &RuntimeLayout, frame: u64, base: u64, shape: &Shape) -> Option<u64> {
+fn stack_top<M: Memory>(
+    mem: &M,
+    layout: &RuntimeLayout,
+    frame: u64,
+    base: u64,
+    shape: &Shape,
+) -> Option<u64> {
     let field = at(frame, layout.frame_stack)?;
     let top = match layout.stack_top {
         StackTop::Depth => shape.n_slots + u64::try_from(mem.u32(field)?.cast_signed()).ok()?,

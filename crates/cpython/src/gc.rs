@@ -17,7 +17,8 @@ pub struct GcState {
     pub collecting: bool,
     /// `gc.get_debug()`.
     pub debug: u32,
-    /// The three generations, youngest first, as `gc.get_threshold()` and `gc.get_count()` show them.
+    /// The three generations, youngest first, as `gc.get_threshold()` and `gc.get_count()` show them. The incremental
+    /// collector has two spaces of old objects instead of the last two, in no fixed order.
     pub generations: [GenerationState; 3],
 }
 
@@ -158,7 +159,8 @@ fn links<M: Memory>(mem: &M, node: u64) -> Option<(u64, u64)> {
 /// while a collection uses the back links for itself, at least forth.
 pub(crate) fn fits<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> bool {
     let flag = |offset: u32| mem.u32(interp.wrapping_add(u64::from(layout.interp_gc + offset)));
-    let (Some(enabled @ 0..=1), Some(collecting @ 0..=1)) = (flag(layout.gc_enabled), flag(layout.gc_collecting))
+    let (Some(enabled @ 0..=1), Some(collecting @ 0..=1)) =
+        (flag(layout.gc_enabled), flag(layout.gc_collecting))
     else {
         return false;
     };

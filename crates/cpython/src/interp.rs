@@ -8,7 +8,7 @@ use crate::{Label, Memory, Runtime, Sink, Strength};
 const LIMIT: u64 = 1 << 20;
 
 /// Reports every reference that the interpreter state at `interp` holds; for the main interpreter, those of
-/// `_PyRuntime` too. The dict of interned strings is reported as borrowed: it is there, but its entries' references
+/// `_PyRuntime` too. Static types are reported as borrowed; their dicts are theirs (`object::references`). The dict of interned strings is reported as borrowed: it is there, but its entries' references
 /// are not counted, so nobody should take it for a holder (see [`interned`]).
 pub fn roots<M: Memory>(mem: &M, rt: &Runtime, interp: u64, sink: &mut impl Sink) {
     let layout = &rt.layout.runtime;
@@ -18,13 +18,7 @@ pub fn roots<M: Memory>(mem: &M, rt: &Runtime, interp: u64, sink: &mut impl Sink
     exit_callbacks(mem, rt, interp, sink);
     identifiers(mem, rt, interp, sink);
     static_types(mem, rt, interp, |state| {
-        let mut edge = |target: u64, label| {
-            if target != 0 {
-                sink.edge(target, Label::Field(label), Strength::Owned);
-            }
-        };
-        edge(state.dict, "__dict__ of a builtin type");
-        edge(state.subclasses, "subclasses of a builtin type");
+        sink.edge(state.type_address, Label::Field("builtin types"), Strength::Borrowed);
     });
     if let Some(dict) = interned(mem, rt, interp) {
         sink.edge(dict, Label::Field("interned strings"), Strength::Borrowed);
@@ -62,9 +56,12 @@ pub struct StaticType {
 /// Calls `f` with each static type whose dict `interp` keeps (3.12 and later; before, types hold their own).
 pub fn static_types<M: Memory>(mem: &M, rt: &Runtime, interp: u64, mut f: impl FnMut(StaticType)) {
     let layout = &rt.layout.runtime;
-    let (Some(size), Some(type_at), Some(dict_at), Some(subclasses_at)) =
-        (layout.static_type_size, layout.static_type_type, layout.static_type_dict, layout.static_type_subclasses)
-    else {
+    let (Some(size), Some(type_at), Some(dict_at), Some(subclasses_at)) = (
+        layout.static_type_size,
+        layout.static_type_type,
+        layout.static_type_dict,
+        layout.static_type_subclasses,
+    ) else {
         return;
     };
     let arrays = [

@@ -78,7 +78,10 @@ mod tests {
         // co_lines() of 3.10: 0..4 line 10, 4..6 no line, 6..8 line 12.
         let table = [4, 0, 2, 0x80, 2, 2];
         let at = |lasti| line(&table, 10, lasti, LineTable::Deltas);
-        assert_eq!([at(-2), at(0), at(3), at(4), at(6), at(8)], [Some(10), Some(10), Some(10), None, Some(12), None]);
+        assert_eq!(
+            [at(-2), at(0), at(3), at(4), at(6), at(8)],
+            [Some(10), Some(10), Some(10), None, Some(12), None]
+        );
     }
 
     #[test]
@@ -86,7 +89,10 @@ mod tests {
         // One unit each: short form, one-line form +2, no column -1, long form +70, none.
         let table = [0x80, 0x11, 0xd8, 0, 0, 0xe8, 3, 0xf0, 0x4c, 2, 0, 1, 1, 0xf8];
         let at = |unit: i32| line(&table, 5, unit * 2, LineTable::Locations);
-        assert_eq!([at(0), at(1), at(2), at(3), at(4), at(5)], [Some(5), Some(6), Some(5), Some(75), None, None]);
+        assert_eq!(
+            [at(0), at(1), at(2), at(3), at(4), at(5)],
+            [Some(5), Some(6), Some(5), Some(75), None, None]
+        );
     }
 
     #[test]

@@ -62,17 +62,24 @@ impl Runtime {
         let interpreters = interpreters(mem, &layout.runtime, address).unwrap_or_default();
         let mut runtime =
             Runtime { layout, version_hex: says.version.unwrap_or(layout.first), address, interpreters };
-        runtime.ask_sys(mem)?;
+        runtime.ask_sys(mem, says.version.is_some())?;
         Ok(runtime)
     }
 
-    /// Takes the version from `sys.hexversion` and refuses what `sys.abiflags` marks as another build.
-    fn ask_sys<M: Memory>(&mut self, mem: &M) -> Result<(), Unsupported> {
-        if let Some(version) = self.sys_item(mem, "hexversion").and_then(|int| self.small_int(mem, int)) {
-            if !(self.layout.first..=self.layout.last).contains(&version) {
-                return Err(unsupported(format!("CPython {}", version_text(version))));
+    /// Takes the version from `sys.hexversion`, which must be readable unless the runtime stated its version elsewhere,
+    /// and refuses what `sys.abiflags` marks as another build.
+    fn ask_sys<M: Memory>(&mut self, mem: &M, is_stated: bool) -> Result<(), Unsupported> {
+        let version = self.sys_item(mem, "hexversion").and_then(|int| self.small_int(mem, int));
+        match version {
+            Some(version) if (self.layout.first..=self.layout.last).contains(&version) => {
+                self.version_hex = version
             }
-            self.version_hex = version;
+            Some(version) => return Err(unsupported(format!("CPython {}", version_text(version)))),
+            // 3.9 looks like 3.10 as far as the layout was checked; only its word tells.
+            None if !is_stated => {
+                return Err(unsupported("CPython 3.7 to 3.10 without sys.hexversion".into()));
+            }
+            None => {}
         }
         let flags = self.sys_item(mem, "abiflags").and_then(|flags| strings::read(mem, self, flags, 16));
         let version = version_text(self.version_hex);
@@ -109,7 +116,8 @@ impl Says {
             return Says { version: exported, is_free_threaded: false };
         }
         // `_Py_DebugOffsets`: cookie, version, free_threaded; Include/internal/pycore_runtime.h, 3.13.
-        let version = at(address, 8).and_then(|field| mem.u64(field)).and_then(|word| u32::try_from(word).ok());
+        let version =
+            at(address, 8).and_then(|field| mem.u64(field)).and_then(|word| u32::try_from(word).ok());
         let free_threaded = at(address, 16).and_then(|field| mem.u64(field));
         Says { version: version.or(exported), is_free_threaded: free_threaded == Some(1) }
     }
@@ -139,7 +147,9 @@ impl Says {
             .and_then(|layout| mem.u64(at(address, layout.runtime.runtime_interpreters_head)?));
         match head {
             Some(0) => format!("CPython {text} that has not started or has ended"),
-            _ => format!("CPython {text} with an unknown layout (a modified build, or one that is just starting)"),
+            _ => format!(
+                "CPython {text} with an unknown layout (a modified build, or one that is just starting)"
+            ),
         }
     }
 }
@@ -158,7 +168,8 @@ fn without_runtime(symbol: &dyn Fn(&str) -> Option<u64>) -> String {
     } else if has("PyUnicode_Type") || has("Py_GetVersion") {
         "CPython 3.6 or older".into()
     } else {
-        "a process without CPython's symbol _PyRuntime (not a Python, or one stripped of its dynamic symbols)".into()
+        "a process without CPython's symbol _PyRuntime (not a Python, or one stripped of its dynamic symbols)"
+            .into()
     }
 }
 
@@ -182,7 +193,8 @@ fn interpreters<M: Memory>(mem: &M, layout: &RuntimeLayout, address: u64) -> Opt
     let mut found = Vec::new();
     let mut interp = mem.u64(at(address, layout.runtime_interpreters_head)?)?;
     while interp != 0 {
-        if found.len() == INTERPRETER_LIMIT || found.contains(&interp) || !is_interpreter(mem, layout, interp) {
+        if found.len() == INTERPRETER_LIMIT || found.contains(&interp) || !is_interpreter(mem, layout, interp)
+        {
             return None;
         }
         found.push(interp);
@@ -213,7 +225,10 @@ fn is_interpreter<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> bo
         None => false,
     };
     let is_dict = |offset| word(interp, offset).is_some_and(|object| is_dict(mem, layout, object));
-    has_thread && gc::fits(mem, layout, interp) && is_dict(layout.interp_sysdict) && is_dict(layout.interp_modules)
+    has_thread
+        && gc::fits(mem, layout, interp)
+        && is_dict(layout.interp_sysdict)
+        && is_dict(layout.interp_modules)
 }
 
 /// Whether the object at `object` is a `dict` by the name of its type, whose own type is `type`, whose type is itself.

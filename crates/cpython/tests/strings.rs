@@ -20,7 +20,12 @@ fn strings_of_every_kind_are_read() {
         let mem = target.memory();
         let rt = runtime(&mem);
         for (idx, text) in texts.iter().chain(&texts).enumerate() {
-            assert_eq!(strings::read(&mem, &rt, ids[idx], 1000).as_deref(), Some(*text), "{}", python.version());
+            assert_eq!(
+                strings::read(&mem, &rt, ids[idx], 1000).as_deref(),
+                Some(*text),
+                "{}",
+                python.version()
+            );
             let short: String = text.chars().take(3).collect();
             assert_eq!(strings::read(&mem, &rt, ids[idx], 3), Some(short), "{}", python.version());
         }
@@ -108,7 +113,8 @@ fn lines_are_those_of_co_lines_in_the_standard_library() {
             let said = (info.first_line.to_string(), info.flags.to_string(), info.name, info.qualname);
             assert_eq!(said, (words[1].into(), words[2].into(), words[3].into(), words[4].into()));
             for (idx, line) in words[5..].iter().enumerate() {
-                let found = code::line(&mem, &rt, address, idx as i32 * 2).map_or("-".into(), |line| line.to_string());
+                let found = code::line(&mem, &rt, address, idx as i32 * 2)
+                    .map_or("-".into(), |line| line.to_string());
                 assert_eq!(found, *line, "{}: {} at {idx}", python.version(), words[4]);
             }
         }

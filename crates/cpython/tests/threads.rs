@@ -172,7 +172,9 @@ fn locals_and_closures_are_named() {
         let edges = edges_of(&mem, &rt, "inner");
         let named = |wanted: u64| {
             let found = edges.iter().find(|edge| edge.0 == wanted && matches!(edge.1, Label::Local(_)));
-            found.map(|edge| label_text(&mem, &rt, edge.1)).unwrap_or_else(|| panic!("{}: {wanted:#x}", python.version()))
+            found
+                .map(|edge| label_text(&mem, &rt, edge.1))
+                .unwrap_or_else(|| panic!("{}: {wanted:#x}", python.version()))
         };
         let found: Vec<String> = ids[..6].iter().map(|id| named(*id)).collect();
         assert_eq!(found, ["argument", "args", "key", "kwargs", "local", "later"], "{}", python.version());
@@ -227,7 +229,9 @@ sys.stdin.readline()";
     // The one word in a generator from which a frame with this frame object can be read.
     (16..200)
         .step_by(8)
-        .find(|offset| frames::read(&mem, &rt, ids[0] + offset).is_some_and(|frame| frame.object == Some(ids[1])))
+        .find(|offset| {
+            frames::read(&mem, &rt, ids[0] + offset).is_some_and(|frame| frame.object == Some(ids[1]))
+        })
         .unwrap_or_else(|| panic!("{}: no frame in a generator", python.version()))
 }
 
@@ -264,7 +268,8 @@ sys.stdin.readline()";
             assert_eq!(frame.owner, frames::FrameOwner::Generator);
             let mut edges = Edges::default();
             frames::references(&mem, &rt, frame.address, &mut edges);
-            let edge = edges.0.iter().find(|edge| edge.0 == things[idx] && edge.2 == Strength::Owned).expect("held");
+            let edge =
+                edges.0.iter().find(|edge| edge.0 == things[idx] && edge.2 == Strength::Owned).expect("held");
             assert_eq!(label_text(&mem, &rt, edge.1), ["in_generator", "in_coroutine"][idx]);
         }
     }
@@ -290,10 +295,16 @@ except ValueError as error:
         let thread = threads::threads(&mem, &rt, rt.interpreters[0])[0];
         let mut edges = Edges::default();
         threads::roots(&mem, &rt, &thread, &mut edges);
-        let label = |id: u64| edges.0.iter().find(|edge| edge.0 == id).map(|edge| label_text(&mem, &rt, edge.1));
+        let label =
+            |id: u64| edges.0.iter().find(|edge| edge.0 == id).map(|edge| label_text(&mem, &rt, edge.1));
         assert_eq!(label(ids[0]).as_deref(), Some(".exception being handled"), "{}", python.version());
         assert_eq!(label(ids[1]).as_deref(), Some(".profile function"), "{}", python.version());
         assert!(edges.0.iter().any(|edge| edge.1 == Label::Field("context")));
-        assert!(edges.0.iter().all(|edge| edge.0 > 0xffff && edge.0 & 7 == 0), "{}: {edges:x?}", python.version(), edges = edges.0);
+        assert!(
+            edges.0.iter().all(|edge| edge.0 > 0xffff && edge.0 & 7 == 0),
+            "{}: {edges:x?}",
+            python.version(),
+            edges = edges.0
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.13, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_13: RuntimeLayout = RuntimeLayout {

@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.14.5 and later, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_14_5: RuntimeLayout = RuntimeLayout {
@@ -100,7 +102,7 @@ pub(in crate::layouts) const V3_14_5: RuntimeLayout = RuntimeLayout {
 };
 
 #[rustfmt::skip]
-const INTERP_ROOTS: &[Root] = &[
+pub(super) const INTERP_ROOTS: &[Root] = &[
     Root { label: "sys.modules", first: 7688, count: 1, stride: 8 },
     Root { label: "modules_by_index", first: 7696, count: 1, stride: 8 },
     Root { label: "importlib", first: 7704, count: 1, stride: 8 },
@@ -131,7 +133,6 @@ const INTERP_ROOTS: &[Root] = &[
     Root { label: "sys.monitoring tools", first: 224496, count: 8, stride: 8 },
     Root { label: "object.__reduce__", first: 224632, count: 1, stride: 8 },
     Root { label: "typing types", first: 224728, count: 7, stride: 8 },
-    Root { label: "common_consts", first: 223144, count: 5, stride: 8 },
     Root { label: "atexit", first: 10792, count: 1, stride: 8 },
 ];
 
@@ -143,7 +144,7 @@ const RUNTIME_ROOTS: &[Root] = &[
 ];
 
 #[rustfmt::skip]
-const THREAD_ROOTS: &[Root] = &[
+pub(super) const THREAD_ROOTS: &[Root] = &[
     Root { label: "dict", first: 128, count: 1, stride: 8 },
     Root { label: "context", first: 208, count: 1, stride: 8 },
     Root { label: "async_exc", first: 144, count: 1, stride: 8 },

@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.15, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_15: RuntimeLayout = RuntimeLayout {
@@ -131,7 +133,6 @@ const INTERP_ROOTS: &[Root] = &[
     Root { label: "sys.monitoring tools", first: 224768, count: 8, stride: 8 },
     Root { label: "object.__reduce__", first: 224904, count: 1, stride: 8 },
     Root { label: "typing types", first: 224912, count: 7, stride: 8 },
-    Root { label: "common_consts", first: 223312, count: 12, stride: 8 },
     Root { label: "atexit", first: 10768, count: 1, stride: 8 },
     Root { label: "lazy_import_func", first: 7640, count: 1, stride: 8 },
     Root { label: "lazy_imports_filter", first: 7656, count: 1, stride: 8 },
@@ -163,6 +164,7 @@ const THREAD_ROOTS: &[Root] = &[
     Root { label: "threading.local sentinel", first: 336, count: 1, stride: 8 },
     Root { label: "running event loop", first: 1024, count: 1, stride: 8 },
     Root { label: "running task", first: 1032, count: 1, stride: 8 },
+    Root { label: "lazy imports", first: 1088, count: 1, stride: 8 },
 ];
 
 #[rustfmt::skip]
