@@ -1,36 +1,35 @@
-//! Takes an image of a process and keeps it until its standard input closes: what tests kill, and a tool to look by hand.
+//! Takes an image of a process, reads all of it, and keeps it until standard input closes: what the tests kill.
 //!
-//! `hold PID [copy|in-place]` prints one line when the image is there, and ends when standard input does.
+//! `hold PID [copy|in-place [SOCKET]]` prints a line when the image is read, and one when nothing of it is left. On
+//! SOCKET its guardian tells its moments and waits for a byte at each.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 
-use heapray_attach::{CopyOptions, Image};
+use heapray_attach::CopyOptions;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let pid: i32 = args.next().ok_or("usage: hold PID [copy|in-place]")?.parse()?;
-    let take = if args.next().as_deref() == Some("in-place") {
-        heapray_attach::in_place
-    } else {
-        heapray_attach::copy
-    };
-    let image: Image = take(pid, CopyOptions::default())?;
+    let pid: i32 = args.next().ok_or("usage: hold PID [copy|in-place [SOCKET]]")?.parse()?;
+    let in_place = args.next().as_deref() == Some("in-place");
+    let hook = args.next().map(UnixStream::connect).transpose()?.map(Into::into);
+    let options = CopyOptions { hook, ..CopyOptions::default() };
+    let image =
+        if in_place { heapray_attach::in_place(pid, options)? } else { heapray_attach::copy(pid, options)? };
     for region in &image.regions {
         image.memory.prefetch(region.start..region.end);
     }
+    image.check()?;
     let mut out = std::io::stdout();
+    let (pause, fork) = (image.pause.as_micros(), image.fork_cost.as_micros());
     writeln!(
         out,
-        "ready pause_us={} fork_us={} threads={} regions={} {:?}",
-        image.pause.as_micros(),
-        image.fork_cost.as_micros(),
+        "ready pause_us={pause} fork_us={fork} threads={} {:?}",
         image.threads.len(),
-        image.regions.len(),
         image.memory.stats()
     )?;
     out.flush()?;
-    let mut rest = Vec::new();
-    std::io::stdin().read_to_end(&mut rest)?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
     image.check()?;
     let released = image.release();
     writeln!(

@@ -168,11 +168,11 @@ fn clone_twice(seat: Tracee, at: u64, extra: u64, hook: &Hook) -> Result<Clones,
     hook.reached(3);
     let answer = inject::in_target(seat, &arch::clone_call(CLONE_VM | CLONE_FILES, NO_STACK), at)?;
     let (helper, helper_id) = child_of(seat, answer)?;
+    settle(helper)?;
     helper.set_options(traced | options::EXIT_KILL).map_err(Fault::ptrace(helper.0))?;
     hook.reached(4);
     let begin = Instant::now();
-    let outcome = settle(helper)
-        .and_then(|()| inject::in_copy(helper, &arch::clone_call(CLONE_PARENT | CLONE_FILES, NO_STACK), at))
+    let outcome = inject::in_copy(helper, &arch::clone_call(CLONE_PARENT | CLONE_FILES, NO_STACK), at)
         .and_then(|answer| child_of(helper, answer));
     let fork_cost = begin.elapsed();
     hook.reached(5);

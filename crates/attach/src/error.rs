@@ -96,7 +96,7 @@ pub enum AttachError {
     },
     /// A thread did not stop.
     #[error(
-        "thread {tid} of {pid} did not stop within {waited_ms} ms (state {state}); it is probably in the kernel, waiting for a device, a file server or a vfork: try again"
+        "thread {tid} of {pid} did not stop (state {state}); it is probably in the kernel, waiting for a device, a file server or a vfork: try again"
     )]
     Stuck {
         /// The target.
@@ -105,8 +105,6 @@ pub enum AttachError {
         tid: i32,
         /// Its state letter.
         state: char,
-        /// How long we waited.
-        waited_ms: u64,
     },
     /// `clone` failed in the target.
     #[error("the kernel would not copy {pid}: {reason} ({source}); use --in-place")]

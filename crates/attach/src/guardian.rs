@@ -158,7 +158,7 @@ impl Watch {
             suspend_seccomp: copy.seccomp != 0 && !copy.trust_seccomp,
         };
         let _given_up = reap::in_target(&parent, &taken.children, signals, Instant::now() + REAP_PATIENCE);
-        release_laggards(&mut taken.laggards);
+        release_laggards(copy.stop.pid, &mut taken.laggards);
         self.hook.reached(12);
         self.say(&Message::Ended { why, pause: taken.pause });
     }
@@ -175,7 +175,7 @@ impl Watch {
                 return End::Released;
             }
             heapray_linux::drain(signals);
-            release_laggards(laggards);
+            release_laggards(keep.target, laggards);
             if let Some(end) = keep.given_up(deadline) {
                 return end;
             }

@@ -264,7 +264,7 @@ fn explain(target: &Target, fault: Fault) -> AttachError {
         Step::Seize => AttachError::System { pid, what: "ptrace (seize)", source },
         Step::Stop | Step::Sequence => {
             let state = u8::try_from(fault.number).map_or('?', char::from);
-            AttachError::Stuck { pid, tid, state, waited_ms: 2000 }
+            AttachError::Stuck { pid, tid, state }
         }
         Step::Gone => AttachError::Exited { pid, during: "stopped" },
         Step::Instruction => AttachError::NoInstruction { pid },

@@ -12,7 +12,7 @@ use heapray_linux::{Stop, Tracee, options};
 
 use crate::fault::{Fault, Step};
 use crate::inject;
-use crate::stop::{Settled, settle_now, wait_for_news};
+use crate::stop::{Settled, let_on, settle_now, wait_for_news};
 
 const WNOHANG: u64 = 1;
 const WALL: u64 = 0x4000_0000;
@@ -118,8 +118,7 @@ fn try_in(parent: &Parent, thread: Tracee, children: &[i32], signals: &OwnedFd) 
         children.iter().try_for_each(|child| wait_for(thread, *child, at))
     });
     if outcome != Err(Fault::new(Step::Stop, thread.0, 0)) {
-        // A thread that was killed meanwhile cannot be detached, and need not be.
-        let _killed = thread.detach();
+        let_on(parent.pid, thread);
     }
     outcome
 }

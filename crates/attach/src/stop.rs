@@ -29,6 +29,7 @@ pub(crate) struct Held {
 /// The threads of a process, stopped.
 #[derive(Debug)]
 pub(crate) struct Stopped {
+    pid: i32,
     /// Those that stopped, by id.
     pub(crate) held: Vec<Held>,
     /// Those that sleep in the kernel and have not stopped yet.
@@ -65,15 +66,14 @@ impl Stopped {
         match (held.first(), laggards.first()) {
             (None, None) => Err(Fault::new(Step::Gone, plan.pid, 0)),
             (None, Some(laggard)) => Err(Fault::new(Step::Stop, laggard.0, i32::from(b'D'))),
-            _ => Ok(Self { held, laggards }),
+            _ => Ok(Self { pid: plan.pid, held, laggards }),
         }
     }
 
     /// Lets all threads on that have stopped; the laggards stay to be let on by [`release_laggards`].
     pub(crate) fn resume(self) -> Vec<Tracee> {
         for held in &self.held {
-            // A thread that was killed meanwhile cannot be detached, and need not be.
-            let _killed = held.tracee.detach();
+            let_on(self.pid, held.tracee);
         }
         self.laggards
     }
@@ -109,15 +109,15 @@ fn await_stops(
             Settled::Gone => false,
             Settled::NotYet => true,
         });
-        let Some(first) = waiting.first() else { return Ok(()) };
+        if waiting.is_empty() {
+            return Ok(());
+        }
         if begin.elapsed() > LAGGARD_AFTER {
             let (asleep, awake): (Vec<_>, Vec<_>) =
                 waiting.iter().partition(|tracee| state(plan.pid, **tracee) == 'D');
             laggards.extend(asleep);
             waiting = awake;
             continue_or_give_up(plan, begin, &waiting)?;
-        } else {
-            let _ = first;
         }
         wait_for_news(signals, Duration::from_millis(5));
     }
@@ -192,11 +192,27 @@ fn read(tracee: Tracee) -> Option<Held> {
     Some(Held { tracee, registers, thread_pointer })
 }
 
+/// Ends tracing of a stopped thread, which goes on. Where our stop made its call fail with EINTR, it waits again; but not
+/// when a signal is there for it, for then the EINTR is the signal's.
+pub(crate) fn let_on(pid: i32, tracee: Tracee) {
+    let waiting = tracee.registers().ok().and_then(|registers| registers.waiting_again());
+    let signalled =
+        |status: heapray_linux::Status| (status.pending | status.shared_pending) & !status.blocked != 0;
+    if let Some(waiting) = waiting
+        && heapray_linux::thread_status(pid, tracee.0).is_ok_and(|status| !signalled(status))
+    {
+        // Refused only where the thread was killed meanwhile.
+        let _killed = tracee.set_registers(&waiting);
+    }
+    // A thread that was killed meanwhile cannot be detached, and need not be.
+    let _killed = tracee.detach();
+}
+
 /// Lets on the laggards that have stopped by now; the rest stays in the list.
-pub(crate) fn release_laggards(laggards: &mut Vec<Tracee>) {
+pub(crate) fn release_laggards(pid: i32, laggards: &mut Vec<Tracee>) {
     laggards.retain(|tracee| match settle_now(*tracee) {
         Settled::Stopped => {
-            let _killed = tracee.detach();
+            let_on(pid, *tracee);
             false
         }
         Settled::Gone => false,

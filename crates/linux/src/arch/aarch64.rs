@@ -69,6 +69,12 @@ impl Registers {
         self.0[PSTATE] & MODE32_BIT == 0
     }
 
+    /// Unknown here: see [`Registers::current_call`]. The few calls that the kernel never restarts (epoll_wait, semop,
+    /// sigwaitinfo; signal(7)) fail with EINTR after a stop, as after any tracer's.
+    pub fn waiting_again(&self) -> Option<Self> {
+        None
+    }
+
     /// These registers, changed so that the thread runs `call` at the instruction `at`. The stack pointer stays.
     pub fn prepared(&self, call: &Call, at: u64) -> Self {
         let mut out = self.clone();

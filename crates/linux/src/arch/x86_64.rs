@@ -26,6 +26,14 @@ pub const CLOSE_RANGE: u64 = 436;
 /// `prctl`.
 pub const PRCTL: u64 = 157;
 
+const EINTR: i64 = 4;
+const EPOLL_WAIT: u64 = 232;
+const EPOLL_PWAIT: u64 = 281;
+const EPOLL_PWAIT2: u64 = 441;
+const SEMOP: u64 = 65;
+const SEMTIMEDOP: u64 = 220;
+const RT_SIGTIMEDWAIT: u64 = 128;
+
 const R10: usize = 7;
 const R9: usize = 8;
 const R8: usize = 9;
@@ -76,6 +84,30 @@ impl Registers {
     /// Runs 64-bit code: not a 32-bit process, whose calls have other numbers.
     pub fn is_native(&self) -> bool {
         self.0[CS] == USER_CS_64
+    }
+
+    /// Where the stop itself has made a waiting call fail with EINTR, which the kernel does for a few calls that it never
+    /// restarts (signal(7)): the registers with which the thread waits again as if nothing had been. `None` for any other
+    /// state, and where that would not be exact: a finite timeout would start anew, a signal mask would be set again.
+    pub fn waiting_again(&self) -> Option<Self> {
+        if self.result() != -EINTR {
+            return None;
+        }
+        let [_, _, third, fourth, fifth, _] = self.current_call()?.args;
+        let exact = match self.0[ORIG_RAX] {
+            EPOLL_WAIT => fourth as u32 == u32::MAX,
+            EPOLL_PWAIT => fourth as u32 == u32::MAX && fifth == 0,
+            EPOLL_PWAIT2 => fourth == 0 && fifth == 0,
+            SEMOP => true,
+            SEMTIMEDOP => fourth == 0,
+            RT_SIGTIMEDWAIT => third == 0,
+            _ => false,
+        };
+        let mut out = self.clone();
+        out.0[RAX] = self.0[ORIG_RAX];
+        out.0[ORIG_RAX] = u64::MAX;
+        out.0[RIP] -= SYSCALL_INSTRUCTION.len() as u64;
+        exact.then_some(out)
     }
 
     /// These registers, changed so that the thread runs `call` at the instruction `at`. The stack pointer stays:
