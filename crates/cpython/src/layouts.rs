@@ -10,7 +10,10 @@ mod runtime;
 
 pub use fields::Offset;
 pub(crate) use fields::layout;
-pub use objects::{Attributes, Field, Headers, IntSize, IntSizeof, Keys, ObjectLayout, Record, StructSeq};
+pub use objects::{
+    Attributes, BufferSizes, Field, Finished, Headers, IntSize, IntSizeof, Keys, ObjectLayout, Record,
+    StructSeq,
+};
 pub use rows::LAYOUTS;
 pub use runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
 

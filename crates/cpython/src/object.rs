@@ -7,6 +7,7 @@ mod attributes;
 mod buffer;
 mod callable;
 pub(crate) mod dict;
+mod extension;
 mod names;
 mod sanity;
 mod sequence;
@@ -142,6 +143,10 @@ fn items<M: Memory, S: Sink>(
         ObjectKind::StringIo => buffer::string_io(mem, rt, object, out),
         ObjectKind::CtypesData => buffer::ctypes(mem, object, out),
         ObjectKind::Decimal => buffer::decimal_block(mem, object, out),
+        ObjectKind::StructFormat
+        | ObjectKind::XmlElement
+        | ObjectKind::Combinatoric
+        | ObjectKind::TeeData => extension::references(mem, info, object, out),
         ObjectKind::NumpyArray => buffer::numpy::array(mem, object, out),
         _ if info.unknown_items => sequence::unknown(mem, info, object, out),
         _ => Read::Complete,

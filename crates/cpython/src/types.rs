@@ -60,6 +60,10 @@ pub enum ObjectKind {
     NumpyScalar,
     Greenlet,
     Decimal,
+    StructFormat,
+    XmlElement,
+    Combinatoric,
+    TeeData,
 }
 
 /// An object field with a name in C: a `__slots__` entry, or a `PyMemberDef` of an object kind.

@@ -61,8 +61,12 @@ layout! {
         pub code_extra: u32,
         /// Block with four owned words (code, variable names, cell names, free names); since 3.12.
         pub code_cached: Option<u32>,
-        /// `co_cell2arg`, a block; 3.10.
+        /// `co_cell2arg`, a block with a word for each cell variable; 3.10.
         pub code_cell2arg: Option<u32>,
+        /// `co_opcache_map`, a block with a byte for each instruction, then `co_opcache`; 3.10.
+        pub code_opcache: Option<u32>,
+        /// Number of entries of `co_opcache`, a byte; 3.10.
+        pub code_opcache_size: Option<u32>,
         /// `PyModuleObject`: `md_state`.
         pub module_state: u32,
         /// `md_def`; until 3.14.
@@ -88,10 +92,14 @@ layout! {
         pub int_size: IntSize,
         /// Which header bytes `sys.getsizeof` adds.
         pub headers: Headers,
-        /// What `int.__sizeof__` starts from.
+        /// What `int.__sizeof__` counts.
         pub int_sizeof: IntSizeof,
         /// States of a generator's frame that hold nothing: this one and above.
         pub frame_cleared: i8,
+        /// What a generator holds when its frame holds nothing.
+        pub finished: Finished,
+        /// What `__sizeof__` of `bytearray` and `SimpleQueue` counts.
+        pub buffer_sizes: BufferSizes,
         /// How the elements of a structseq that are not in its length are found.
         pub structseq: StructSeq,
     }
@@ -140,13 +148,33 @@ pub enum Headers {
     ByTypeNotStatic,
 }
 
-/// What `int.__sizeof__` starts from.
+/// What `int.__sizeof__` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntSizeof {
-    /// The offset of the digits (until 3.12).
+    /// The offset of the digits, and the digits (3.10).
     Digits,
-    /// The type's basic size (3.13).
+    /// The same, but at least one digit (3.11, 3.12).
+    OneDigit,
+    /// The type's basic size, and at least one digit (3.13).
     Basic,
+}
+
+/// What a generator holds when its frame holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// Its fixed fields, one of which is the code (until 3.11).
+    Fields,
+    /// The code in its frame as well (3.12).
+    Code,
+}
+
+/// What `__sizeof__` of `bytearray` and `SimpleQueue` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferSizes {
+    /// The bytes allocated; nothing of a queue (until 3.14).
+    Bytes,
+    /// The `bytes` object behind; a queue's ring (3.15).
+    Objects,
 }
 
 /// How the elements of a structseq that are not in its length are found.

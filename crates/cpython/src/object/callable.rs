@@ -2,8 +2,8 @@
 //!
 //! Source: `Include/cpython/code.h`, `Include/internal/pycore_genobject.h`, `Objects/moduleobject.c`.
 
-use super::{Emit, Read, is_address};
-use crate::layouts::Frames;
+use super::{Emit, Read, is_address, sequence};
+use crate::layouts::{Finished, Frames};
 use crate::{Label, Memory, Runtime, Sink, TypeInfo, frames};
 
 /// Bytes of a module's state that are looked at.
@@ -19,6 +19,7 @@ pub(super) fn code<M: Memory, S: Sink>(mem: &M, rt: &Runtime, object: u64, out: 
             out.own(mem.u64(cached.wrapping_add(8 * idx)).unwrap_or(0), Label::Field(name));
         }
     }
+    each_code_cache(mem, rt, object, |at, bytes| out.block(at, bytes));
     let extra = word(layout.code_extra);
     if extra != 0 {
         out.block(extra, code_extra_size(mem, rt, object));
@@ -31,6 +32,32 @@ pub(super) fn code_extra_size<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> 
     match mem.u64(object + u64::from(rt.layout.objects.code_extra)) {
         Some(extra @ 1..) => mem.u64(extra).filter(|n| *n < 1 << 16).map_or(0, |n| 8 + 8 * n),
         _ => 0,
+    }
+}
+
+/// Bytes of the blocks that only 3.10 has: cells that are arguments, and caches of instructions.
+pub(super) fn code_caches_size<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
+    let mut size = 0;
+    each_code_cache(mem, rt, object, |_, bytes| size += bytes);
+    size
+}
+
+fn each_code_cache<M: Memory>(mem: &M, rt: &Runtime, object: u64, mut f: impl FnMut(u64, u64)) {
+    /// `sizeof(_PyOpcache)`.
+    const CACHE_BYTES: u64 = 32;
+    let (layout, runtime) = (&rt.layout.objects, &rt.layout.runtime);
+    let word = |at: Option<u32>| at.and_then(|at| mem.u64(object + u64::from(at))).unwrap_or(0);
+    let items = |at: Option<u32>| sequence::size(mem, word(at)).unwrap_or(0).min(1 << 32);
+    let cells = word(layout.code_cell2arg);
+    if cells != 0 {
+        f(cells, items(runtime.code_cellvars) * 8);
+    }
+    if let (Some(map), Some(n)) = (layout.code_opcache, layout.code_opcache_size) {
+        let cache = word(Some(map + 8));
+        if cache != 0 {
+            f(word(Some(map)), items(runtime.code_instructions_object) / 2);
+            f(cache, u64::from(mem.u8(object + u64::from(n)).unwrap_or(0)) * CACHE_BYTES);
+        }
     }
 }
 
@@ -48,6 +75,12 @@ pub(super) fn generator<M: Memory, S: Sink>(
     match mem.u8(object + u64::from(state)) {
         Some(state) if (state as i8) < layout.frame_cleared => {
             frames::references(mem, rt, object + u64::from(frame), out.sink);
+            Read::Complete
+        }
+        Some(_) if layout.finished == Finished::Code => {
+            let code =
+                mem.u64(object + u64::from(frame) + u64::from(rt.layout.runtime.frame_code)).unwrap_or(0);
+            out.own(code & !7, Label::Field("f_code"));
             Read::Complete
         }
         Some(_) => Read::Complete,

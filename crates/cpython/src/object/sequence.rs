@@ -16,7 +16,10 @@ pub(super) fn size<M: Memory>(mem: &M, object: u64) -> Option<u64> {
 }
 
 /// `count` owned references from `first` on, named by index.
-fn items<M: Memory, S: Sink>(mem: &M, first: u64, count: u64, out: &mut Emit<'_, S>) -> Read {
+pub(super) fn items<M: Memory, S: Sink>(mem: &M, first: u64, count: u64, out: &mut Emit<'_, S>) -> Read {
+    if count != 0 && !is_address(first) {
+        return Read::Torn;
+    }
     let mut idx = 0u32;
     let got = mem.words(first, count, |target| {
         out.own(target, Label::Index(idx));
@@ -35,9 +38,6 @@ pub(super) fn list<M: Memory, S: Sink>(mem: &M, object: u64, out: &mut Emit<'_, 
         return Read::Torn;
     }
     out.block(first, allocated * 8);
-    if size != 0 && !is_address(first) {
-        return Read::Torn;
-    }
     items(mem, first, size, out)
 }
 
@@ -154,6 +154,12 @@ pub(super) fn simple_queue<M: Memory, S: Sink>(
     let got =
         mem.words(first + get * 8, before_wrap, &mut give) + mem.words(first, len - before_wrap, &mut give);
     Read::complete_if(got == len)
+}
+
+/// Bytes of that ring.
+pub(super) fn queue_bytes<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
+    let capacity = rt.layout.objects.queue_ring.and_then(|ring| mem.u64(object + u64::from(ring) + 24));
+    capacity.filter(|capacity| *capacity <= COUNT_MAX).map_or(0, |capacity| capacity * 8)
 }
 
 /// `Modules/_functoolsmodule.c`: the wrapper owns each link of its list, and the cache dict owns it once more.

@@ -4,11 +4,13 @@
 
 use super::sequence::{self, deque};
 use super::text::{self, Str};
-use super::{buffer, callable, dict, set, type_object};
-use crate::layouts::{Frames, Headers, IntSizeof, StructSeq};
+use super::{buffer, callable, dict, extension, set, type_object};
+use crate::layouts::{BufferSizes, Frames, Headers, IntSizeof, StructSeq};
 use crate::types::{AttributePlace, ObjectKind};
 use crate::{Memory, Runtime, TypeInfo, refcount};
 
+/// `bytes.__basicsize__`.
+const BYTES_BASIC: u64 = 33;
 /// No object is larger.
 const SIZE_MAX: u64 = 1 << 47;
 
@@ -36,17 +38,25 @@ fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
         ObjectKind::Set => basic + set::extra_size(mem, object),
         ObjectKind::Str => text::str_size(mem, rt, object),
         ObjectKind::Int => {
-            let start = match rt.layout.objects.int_sizeof {
-                IntSizeof::Digits => u64::from(rt.layout.runtime.int_digits),
-                IntSizeof::Basic => basic,
+            let header = u64::from(rt.layout.runtime.int_digits);
+            let (start, least) = match rt.layout.objects.int_sizeof {
+                IntSizeof::Digits => (header, 0),
+                IntSizeof::OneDigit => (header, 1),
+                IntSizeof::Basic => (basic, 1),
             };
-            start.saturating_add(text::int_digits(mem, rt, object).max(1).saturating_mul(4))
+            start.saturating_add(text::int_digits(mem, rt, object).max(least).saturating_mul(4))
         }
-        ObjectKind::ByteArray => basic + buffer::bytearray_allocated(mem, object),
+        ObjectKind::ByteArray => basic + bytearray(mem, rt, object),
+        ObjectKind::SimpleQueue if rt.layout.objects.buffer_sizes == BufferSizes::Objects => {
+            basic + sequence::queue_bytes(mem, rt, object)
+        }
         ObjectKind::Deque => basic.saturating_add(deque::extra_size(mem, object)),
         ObjectKind::Array => basic + buffer::array_bytes(mem, object),
         ObjectKind::IoBuffer => basic + buffer::io_buffer_bytes(mem, object),
         ObjectKind::BytesIo => basic.saturating_add(bytes_io(mem, rt, object)),
+        ObjectKind::StructFormat | ObjectKind::XmlElement | ObjectKind::Combinatoric => {
+            basic.saturating_add(extension::extra_size(mem, info, object))
+        }
         ObjectKind::Decimal => basic + buffer::decimal(mem, object).map_or(0, |(_, bytes)| bytes),
         ObjectKind::NumpyArray => basic.saturating_add(buffer::numpy::extra_size(mem, object)),
         ObjectKind::Type => type_object::size(mem, rt, object),
@@ -55,15 +65,24 @@ fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
         }
         ObjectKind::Frame => frame(mem, rt, info, object),
         ObjectKind::Code => {
-            own_bytes(mem, rt, info, object).next_multiple_of(8) + callable::code_extra_size(mem, rt, object)
+            own_bytes(mem, rt, info, object).next_multiple_of(8)
+                + callable::code_extra_size(mem, rt, object)
+                + callable::code_caches_size(mem, rt, object)
         }
         _ => basic.saturating_add(items(mem, info, object).saturating_mul(info.item_size)),
     }
 }
 
+/// `bytearray.__sizeof__` less the basic size.
+fn bytearray<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
+    match (buffer::bytearray_allocated(mem, object), rt.layout.objects.buffer_sizes) {
+        (allocated @ 1.., BufferSizes::Objects) => allocated + BYTES_BASIC,
+        (allocated, _) => allocated,
+    }
+}
+
 /// `bytesio_sizeof`: the buffer counts where nobody else has it.
 fn bytes_io<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
-    const BYTES_BASIC: u64 = 33;
     let Some(buffer @ 1..) = mem.u64(object + 16) else { return 0 };
     match refcount(mem, rt, buffer) {
         Some(count) if count.count == 1 && !count.immortal => {

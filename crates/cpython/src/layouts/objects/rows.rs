@@ -1,6 +1,6 @@
 //! The rows of object layouts, by CPython version; numbers from the headers, checked by `cargo xtask layouts`.
 
-use super::{Attributes, Headers, IntSize, IntSizeof, Keys, ObjectLayout, StructSeq};
+use super::{Attributes, BufferSizes, Finished, Headers, IntSize, IntSizeof, Keys, ObjectLayout, StructSeq};
 
 /// CPython 3.10.
 pub(in crate::layouts) const V3_10: ObjectLayout = ObjectLayout {
@@ -28,6 +28,8 @@ pub(in crate::layouts) const V3_10: ObjectLayout = ObjectLayout {
     code_extra: 144,
     code_cached: None,
     code_cell2arg: Some(96),
+    code_opcache: Some(152),
+    code_opcache_size: Some(172),
     module_state: 32,
     module_def: Some(24),
     module_state_size: None,
@@ -42,6 +44,8 @@ pub(in crate::layouts) const V3_10: ObjectLayout = ObjectLayout {
     headers: Headers::CollectedObject,
     int_sizeof: IntSizeof::Digits,
     frame_cleared: 4,
+    finished: Finished::Fields,
+    buffer_sizes: BufferSizes::Bytes,
     structseq: StructSeq::Named,
 };
 
@@ -71,6 +75,8 @@ pub(in crate::layouts) const V3_11: ObjectLayout = ObjectLayout {
     code_extra: 176,
     code_cached: None,
     code_cell2arg: None,
+    code_opcache: None,
+    code_opcache_size: None,
     module_state: 32,
     module_def: Some(24),
     module_state_size: None,
@@ -83,8 +89,10 @@ pub(in crate::layouts) const V3_11: ObjectLayout = ObjectLayout {
     keys: Keys::Compact,
     int_size: IntSize::Signed,
     headers: Headers::ByType,
-    int_sizeof: IntSizeof::Digits,
+    int_sizeof: IntSizeof::OneDigit,
     frame_cleared: 4,
+    finished: Finished::Fields,
+    buffer_sizes: BufferSizes::Bytes,
     structseq: StructSeq::Named,
 };
 
@@ -114,6 +122,8 @@ pub(in crate::layouts) const V3_12: ObjectLayout = ObjectLayout {
     code_extra: 184,
     code_cached: Some(152),
     code_cell2arg: None,
+    code_opcache: None,
+    code_opcache_size: None,
     module_state: 32,
     module_def: Some(24),
     module_state_size: None,
@@ -126,8 +136,10 @@ pub(in crate::layouts) const V3_12: ObjectLayout = ObjectLayout {
     keys: Keys::Compact,
     int_size: IntSize::Tag,
     headers: Headers::ByType,
-    int_sizeof: IntSizeof::Digits,
+    int_sizeof: IntSizeof::OneDigit,
     frame_cleared: 4,
+    finished: Finished::Code,
+    buffer_sizes: BufferSizes::Bytes,
     structseq: StructSeq::Named,
 };
 
@@ -157,6 +169,8 @@ pub(in crate::layouts) const V3_13: ObjectLayout = ObjectLayout {
     code_extra: 192,
     code_cached: Some(160),
     code_cell2arg: None,
+    code_opcache: None,
+    code_opcache_size: None,
     module_state: 32,
     module_def: Some(24),
     module_state_size: None,
@@ -171,6 +185,8 @@ pub(in crate::layouts) const V3_13: ObjectLayout = ObjectLayout {
     headers: Headers::ByTypeNotStatic,
     int_sizeof: IntSizeof::Basic,
     frame_cleared: 4,
+    finished: Finished::Code,
+    buffer_sizes: BufferSizes::Bytes,
     structseq: StructSeq::Basic,
 };
 
@@ -200,6 +216,8 @@ pub(in crate::layouts) const V3_14: ObjectLayout = ObjectLayout {
     code_extra: 200,
     code_cached: Some(160),
     code_cell2arg: None,
+    code_opcache: None,
+    code_opcache_size: None,
     module_state: 32,
     module_def: Some(24),
     module_state_size: None,
@@ -214,6 +232,8 @@ pub(in crate::layouts) const V3_14: ObjectLayout = ObjectLayout {
     headers: Headers::ByTypeNotStatic,
     int_sizeof: IntSizeof::Basic,
     frame_cleared: 4,
+    finished: Finished::Code,
+    buffer_sizes: BufferSizes::Bytes,
     structseq: StructSeq::Basic,
 };
 
@@ -243,6 +263,8 @@ pub(in crate::layouts) const V3_15: ObjectLayout = ObjectLayout {
     code_extra: 200,
     code_cached: Some(160),
     code_cell2arg: None,
+    code_opcache: None,
+    code_opcache_size: None,
     module_state: 24,
     module_def: None,
     module_state_size: Some(56),
@@ -257,5 +279,7 @@ pub(in crate::layouts) const V3_15: ObjectLayout = ObjectLayout {
     headers: Headers::ByTypeNotStatic,
     int_sizeof: IntSizeof::Basic,
     frame_cleared: 5,
+    finished: Finished::Code,
+    buffer_sizes: BufferSizes::Objects,
     structseq: StructSeq::Basic,
 };
