@@ -159,17 +159,12 @@ fn links<M: Memory>(mem: &M, node: u64) -> Option<(u64, u64)> {
 /// while a collection uses the back links for itself, at least forth.
 pub(crate) fn fits<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> bool {
     let flag = |offset: u32| mem.u32(interp.wrapping_add(u64::from(layout.interp_gc + offset)));
-    let (Some(enabled @ 0..=1), Some(collecting @ 0..=1)) =
-        (flag(layout.gc_enabled), flag(layout.gc_collecting))
-    else {
-        return false;
+    let Some(collecting @ 0..=1) = flag(layout.gc_collecting) else { return false };
+    let is_sound = |head: u64| {
+        let (next, last) = links(mem, head)?;
+        let (first, end) = (links(mem, next)?, links(mem, last)?);
+        Some(collecting == 1 || (first.1 == head && end.0 == head))
     };
-    let _ = enabled;
-    heads(layout, interp).iter().all(|(head, _)| {
-        let Some((next, last)) = links(mem, *head) else { return false };
-        match (links(mem, next), links(mem, last)) {
-            (Some(first), Some(end)) => collecting == 1 || (first.1 == *head && end.0 == *head),
-            _ => false,
-        }
-    })
+    matches!(flag(layout.gc_enabled), Some(0 | 1))
+        && heads(layout, interp).iter().all(|(head, _)| is_sound(*head) == Some(true))
 }

@@ -22,7 +22,7 @@ fn in_deltas(table: &[u8], first_line: i64, offset: u32) -> Option<i64> {
     let mut line = first_line;
     for pair in table.chunks_exact(2) {
         let delta = pair[1].cast_signed();
-        end += u32::from(pair[0]);
+        end = end.saturating_add(pair[0].into());
         if delta != -128 {
             line += i64::from(delta);
         }
@@ -41,12 +41,12 @@ fn in_locations(table: &[u8], first_line: i64, offset: u32) -> Option<i64> {
     let mut line = first_line;
     while let [head, tail @ ..] = rest {
         let code = (head >> 3) & 15;
-        end += (u32::from(head & 7) + 1) * 2;
-        line += match code {
+        end = end.saturating_add((u32::from(head & 7) + 1) * 2);
+        line = line.checked_add(match code {
             13 | 14 => signed(tail)?,
             10..=12 => i64::from(code) - 10,
             _ => 0,
-        };
+        })?;
         if offset < end {
             return (code != 15).then_some(line);
         }
