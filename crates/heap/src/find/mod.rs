@@ -1,25 +1,82 @@
 //! `find`: a small typed query over objects, `type=list and len>100 and elem=numpy.ndarray`.
+//!
+//! Text to tokens is `lexer`'s, tokens to a tree `parser`'s, the tree over a heap `eval`'s. No query panics, and
+//! none recurses deeper than [`DEPTH_MAX`].
+
+mod eval;
+mod glob;
+mod lexer;
+mod parser;
 
 use crate::Heap;
+use parser::Expr;
+
+/// Deepest nesting of parentheses and `not`.
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// What can be asked of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "docs/find.md lists them")]
 pub enum Field {
+    /// Type name, qualified or its last part: `numpy.ndarray`, `ndarray`, `app.*`.
     Type,
+    /// Number of elements of a container.
     Len,
+    /// `sys.getsizeof`, bytes.
     Size,
+    /// Bytes of its blocks.
     Bytes,
+    /// Retained bytes.
     Retained,
+    /// Name of the module through which its best trail goes.
     Module,
+    /// Type of an object that holds it.
     Referrer,
+    /// Name by which something holds it: attribute, variable, named dict key.
     Attribute,
+    /// Type of an element (of a dict: of a value).
     Elem,
+    /// Address in the target.
     Address,
+    /// The collector's generation, 0 to 2; untracked objects have none.
     Generation,
+    /// Whether the collector tracks it: `yes` or `no`.
     Tracked,
+    /// Reference count.
     Refcount,
+    /// Its own name: of modules, types, functions, short identifiers.
     Name,
+}
+
+impl Field {
+    const NAMES: [(&'static str, Field); 16] = [
+        ("type", Field::Type),
+        ("len", Field::Len),
+        ("size", Field::Size),
+        ("bytes", Field::Bytes),
+        ("retained", Field::Retained),
+        ("module", Field::Module),
+        ("referrer", Field::Referrer),
+        ("attribute", Field::Attribute),
+        ("attr", Field::Attribute),
+        ("elem", Field::Elem),
+        ("address", Field::Address),
+        ("at", Field::Address),
+        ("generation", Field::Generation),
+        ("tracked", Field::Tracked),
+        ("refcount", Field::Refcount),
+        ("name", Field::Name),
+    ];
+
+    fn from_name(name: &str) -> Option<Field> {
+        Field::NAMES.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)
+    }
+
+    fn is_text(self) -> bool {
+        matches!(
+            self,
+            Field::Type | Field::Module | Field::Referrer | Field::Attribute | Field::Elem | Field::Name
+        )
+    }
 }
 
 /// What is wrong with a query.
@@ -38,22 +95,31 @@ pub struct FindError {
 
 /// A parsed query.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Find {}
+pub struct Find {
+    expr: Expr,
+}
 
 impl Find {
-    /// Parses a query.
+    /// Parses a query: comparisons `field op value` joined by `and`, `or`, `not` and parentheses. Operators are
+    /// `=`, `!=`, `>`, `>=`, `<`, `<=` and `~` (glob); numbers take units (`10MB`, `1.5GiB`, `20k`) and `0x`.
     ///
     /// # Errors
     /// The first fault with its column.
-    pub fn parse(_query: &str) -> Result<Find, FindError> {
-        Ok(Find {})
+    ///
+    /// ```
+    /// use heapray_heap::Find;
+    /// assert!(Find::parse("type=list and len>100 and elem=numpy.ndarray").is_ok());
+    /// assert_eq!(Find::parse("colour=red").map_err(|error| error.column), Err(1));
+    /// ```
+    pub fn parse(query: &str) -> Result<Find, FindError> {
+        parser::parse(query).map(|expr| Find { expr })
     }
 
     /// The matching real objects, by rising node id.
     ///
     /// # Cost
     /// O(nodes), O(edges) where `attribute`, `referrer` or `elem` is asked for.
-    pub fn eval(&self, _heap: &Heap) -> Vec<u32> {
-        Vec::new()
+    pub fn eval(&self, heap: &Heap) -> Vec<u32> {
+        eval::eval(&self.expr, heap)
     }
 }

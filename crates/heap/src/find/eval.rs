@@ -1,0 +1,251 @@
+//! A query's tree over a heap. Text fields become one bit a node or one truth a type before the pass over all nodes.
+
+use heapray_wire::{LabelKind, NO_STRING, NodeFlags, Tail};
+
+use super::Field;
+use super::glob::{matches, matches_type};
+use super::lexer::Op;
+use super::parser::Expr;
+use crate::Heap;
+use crate::matching::n_real;
+
+/// A tree whose texts are answered already.
+enum Check {
+    All(Vec<Check>),
+    Any(Vec<Check>),
+    Not(Box<Check>),
+    Type(Vec<bool>),
+    Nodes(Vec<u64>),
+    Number { field: Field, op: Op, value: u64 },
+    Tracked(bool),
+}
+
+/// Matching real objects, rising.
+pub(crate) fn eval(expr: &Expr, heap: &Heap) -> Vec<u32> {
+    let check = prepare(expr, heap);
+    (0..n_real(heap.tables())).filter(|node| holds(&check, heap, *node)).collect()
+}
+
+fn prepare(expr: &Expr, heap: &Heap) -> Check {
+    match expr {
+        Expr::And(parts) => Check::All(parts.iter().map(|part| prepare(part, heap)).collect()),
+        Expr::Or(parts) => Check::Any(parts.iter().map(|part| prepare(part, heap)).collect()),
+        Expr::Not(part) => Check::Not(Box::new(prepare(part, heap))),
+        Expr::Text { field, is_negated, pattern } => {
+            let check = prepare_text(heap, *field, pattern);
+            if *is_negated { Check::Not(Box::new(check)) } else { check }
+        }
+        Expr::Number { field, op, value } => Check::Number { field: *field, op: *op, value: *value },
+        Expr::Tracked(is) => Check::Tracked(*is),
+    }
+}
+
+fn holds(check: &Check, heap: &Heap, node: u32) -> bool {
+    let tables = heap.tables();
+    match check {
+        Check::All(parts) => parts.iter().all(|part| holds(part, heap, node)),
+        Check::Any(parts) => parts.iter().any(|part| holds(part, heap, node)),
+        Check::Not(part) => !holds(part, heap, node),
+        Check::Type(types) => types[tables.type_of(node) as usize],
+        Check::Nodes(bits) => bits[node as usize / 64] >> (node % 64) & 1 == 1,
+        Check::Tracked(is) => tables.flags[node as usize].has(NodeFlags::TRACKED) == *is,
+        Check::Number { field, op, value } => number_of(heap, node, *field).is_some_and(|found| match op {
+            Op::Equal | Op::Glob => found == *value,
+            Op::NotEqual => found != *value,
+            Op::More => found > *value,
+            Op::MoreOrEqual => found >= *value,
+            Op::Less => found < *value,
+            Op::LessOrEqual => found <= *value,
+        }),
+    }
+}
+
+fn number_of(heap: &Heap, node: u32, field: Field) -> Option<u64> {
+    let tables = heap.tables();
+    match field {
+        Field::Len => heap.length(node),
+        Field::Size => Some(tables.shallow(node)),
+        Field::Bytes => Some(tables.block(node)),
+        Field::Retained => Some(heap.retained(node)),
+        Field::Address => Some(tables.address(node)),
+        Field::Refcount => Some(u64::from(tables.refcount[node as usize])),
+        Field::Generation => {
+            let flags = tables.flags[node as usize];
+            flags.has(NodeFlags::TRACKED).then(|| u64::from(flags.generation()))
+        }
+        _ => None,
+    }
+}
+
+fn prepare_text(heap: &Heap, field: Field, pattern: &str) -> Check {
+    match field {
+        Field::Type => Check::Type(types(heap, pattern)),
+        Field::Elem => Check::Nodes(with_element(heap, &types(heap, pattern))),
+        Field::Referrer => Check::Nodes(held_by(heap, &types(heap, pattern))),
+        Field::Attribute => Check::Nodes(held_as(heap, &strings(heap, pattern))),
+        Field::Module => Check::Nodes(in_module(heap, &strings(heap, pattern))),
+        _ => Check::Nodes(named(heap, &strings(heap, pattern))),
+    }
+}
+
+/// For each type, whether its name matches.
+fn types(heap: &Heap, pattern: &str) -> Vec<bool> {
+    let tables = heap.tables();
+    tables.types.iter().map(|row| matches_type(pattern, tables.string(row.name))).collect()
+}
+
+/// For each string, whether it matches.
+fn strings(heap: &Heap, pattern: &str) -> Vec<bool> {
+    heap.tables().strings.iter().map(|text| matches(pattern, text)).collect()
+}
+
+fn bits(heap: &Heap) -> Vec<u64> {
+    vec![0; heap.n_nodes() as usize / 64 + 1]
+}
+
+fn set(bits: &mut [u64], node: u32) {
+    if let Some(word) = bits.get_mut(node as usize / 64) {
+        *word |= 1 << (node % 64);
+    }
+}
+
+fn named(heap: &Heap, strings: &[bool]) -> Vec<u64> {
+    let mut bits = bits(heap);
+    for name in &heap.tables().names {
+        if strings.get(name.name as usize) == Some(&true) {
+            set(&mut bits, name.node);
+        }
+    }
+    bits
+}
+
+/// Containers with an element, or a value, of these types.
+fn with_element(heap: &Heap, types: &[bool]) -> Vec<u64> {
+    let tables = heap.tables();
+    let mut bits = bits(heap);
+    for node in 0..heap.n_nodes() {
+        let shape = &tables.shapes[tables.shape[node as usize] as usize];
+        let (skip, step) = match shape.tail {
+            Tail::Index | Tail::Items => (0, 1),
+            Tail::Pairs => (1, 2),
+            Tail::None => continue,
+        };
+        let elements = tables.targets(node).iter().skip(shape.labels.len() + skip).step_by(step);
+        let of_type = |target: &&u32| **target < heap.n_nodes() && types[tables.type_of(**target) as usize];
+        if elements.clone().any(|target| of_type(&target)) {
+            set(&mut bits, node);
+        }
+    }
+    bits
+}
+
+fn held_by(heap: &Heap, types: &[bool]) -> Vec<u64> {
+    let mut bits = bits(heap);
+    for node in 0..heap.n_nodes() {
+        if types[heap.tables().type_of(node) as usize] {
+            heap.graph().for_each_held(heap.tables(), node, |target| set(&mut bits, target));
+        }
+    }
+    bits
+}
+
+/// Nodes that something holds by a name: a label's, or that of a dict key.
+fn held_as(heap: &Heap, strings: &[bool]) -> Vec<u64> {
+    let tables = heap.tables();
+    let matches = |name: u32| name != NO_STRING && strings.get(name as usize) == Some(&true);
+    let mut bits = bits(heap);
+    let keys = named(heap, strings);
+    let is_key = |node: u32| keys.get(node as usize / 64).is_some_and(|word| word >> (node % 64) & 1 == 1);
+    for node in 0..heap.n_nodes() {
+        let shape = &tables.shapes[tables.shape[node as usize] as usize];
+        let targets = tables.targets(node);
+        let has_names = shape.labels.iter().any(|label| matches(label.name));
+        let has_keys = shape.tail == Tail::Pairs || shape.labels.iter().any(|l| l.kind == LabelKind::Value);
+        if !has_names && !has_keys {
+            continue;
+        }
+        for (position, &target) in (0u32..).zip(targets) {
+            let label = tables.label(node, position);
+            let by_key = || {
+                let key = position.checked_sub(1).and_then(|before| targets.get(before as usize));
+                label.kind == LabelKind::Value && key.is_some_and(|key| is_key(*key))
+            };
+            if matches(label.name) || by_key() {
+                set(&mut bits, target);
+            }
+        }
+    }
+    bits
+}
+
+/// Nodes whose best trail goes through a module of this name, by the last module on it.
+fn in_module(heap: &Heap, strings: &[bool]) -> Vec<u64> {
+    let tables = heap.tables();
+    let mut bits = bits(heap);
+    for &node in heap.order() {
+        let is_in = if heap.kind(node) == heapray_wire::TypeKind::Module && tables.name(node).is_some() {
+            let at = tables.names.binary_search_by_key(&node, |name| name.node);
+            at.is_ok_and(|at| strings.get(tables.names[at].name as usize) == Some(&true))
+        } else {
+            let above = heap.trail_parent(node);
+            above.is_some_and(|above| bits[above as usize / 64] >> (above % 64) & 1 == 1)
+        };
+        if is_in {
+            set(&mut bits, node);
+        }
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use heapray_wire::TypeKind;
+
+    use crate::synthetic::Builder;
+    use crate::{Find, Heap};
+
+    fn heap() -> (Heap, [u32; 5]) {
+        let mut b = Builder::new();
+        let array = b.object("numpy.ndarray", TypeKind::Array);
+        b.bytes(array, 20_000_000);
+        let items: Vec<u32> = std::iter::repeat_n(array, 150).collect();
+        let long = b.list(&items);
+        let short = b.list(&[array]);
+        let text = b.str("payload");
+        let record = b.instance("app.Record");
+        b.attribute(record, "payload", text);
+        b.global("app", "buffer", long);
+        b.global("other", "few", short);
+        b.global("app", "record", record);
+        (Heap::load(b.build()), [array, long, short, text, record])
+    }
+
+    #[test]
+    fn queries_find_what_they_say() {
+        let (heap, [array, long, short, text, record]) = heap();
+        let address = format!("at={:#x}", heap.tables().address(record));
+        for (query, expected) in [
+            ("type=list and len>100 and elem=numpy.ndarray", vec![long]),
+            ("type=list and len<=100", vec![short]),
+            ("elem=ndarray", vec![long, short]),
+            ("bytes>10MB", vec![array]),
+            ("type=app.* ", vec![record]),
+            ("type~Rec*", vec![record]),
+            ("attr=payload", vec![text]),
+            ("attribute=buffer", vec![long]),
+            ("referrer=Record", vec![text]),
+            ("module=other and type=list", vec![short]),
+            ("type=list and not module=other", vec![long]),
+            ("type=list and (len=1 or len=150)", vec![long, short]),
+            ("name=payload", vec![text]),
+            ("type=str and tracked=no and name='payload'", vec![text]),
+            (address.as_str(), vec![record]),
+            ("refcount>100", vec![array]),
+            ("retained>=20MB and type!=ndarray and type!=dict", vec![]),
+            ("type=nothing", vec![]),
+        ] {
+            let find = Find::parse(query).expect("a query");
+            assert_eq!(find.eval(&heap), expected, "{query}");
+        }
+    }
+}
