@@ -8,7 +8,17 @@ use std::os::unix::net::UnixStream;
 
 use heapray_attach::CopyOptions;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    match hold() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            let _nobody = writeln!(std::io::stderr(), "{error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn hold() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let pid: i32 = args.next().ok_or("usage: hold PID [copy|in-place [SOCKET]]")?.parse()?;
     let in_place = args.next().as_deref() == Some("in-place");

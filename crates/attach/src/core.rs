@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use heapray_linux::{CoreFile, FileRoot};
@@ -55,5 +56,6 @@ pub fn core(path: &Path, sysroot: &Path) -> Result<Image, AttachError> {
         losses,
         guardian: None,
         born: Instant::now(),
+        lost: OnceLock::new(),
     })
 }

@@ -70,10 +70,15 @@ impl Guardian {
         }
     }
 
-    /// Whether the guardian has said something new (it has given up the image).
-    pub(crate) fn has_news(&self) -> bool {
-        let Some(channel) = &self.channel else { return true };
-        heapray_linux::poll(&[channel.as_fd()], Duration::ZERO).is_ok_and(|ready| ready == [true])
+    /// Why the guardian gave the image up, if it has said so since the last time; `Released` where it is gone itself.
+    pub(crate) fn news(&self) -> Option<End> {
+        let channel = self.channel.as_ref()?;
+        let ready =
+            heapray_linux::poll(&[channel.as_fd()], Duration::ZERO).is_ok_and(|ready| ready == [true]);
+        match ready.then(|| self.receive())? {
+            Ok(Message::Ended { why, .. }) => Some(why),
+            _ => Some(End::Released),
+        }
     }
 
     /// Asks the guardian to clean up, waits for it, and answers its last message.

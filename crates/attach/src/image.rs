@@ -1,6 +1,7 @@
 //! A process, standing still: its memory, mappings and threads at one moment.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use heapray_cpython::Region;
@@ -106,6 +107,8 @@ pub struct Image {
     pub losses: Vec<String>,
     pub(crate) guardian: Option<Guardian>,
     pub(crate) born: Instant,
+    /// Why the image is not there any more, once that is known.
+    pub(crate) lost: OnceLock<End>,
 }
 
 /// What an image cost the target in the end.
@@ -173,6 +176,7 @@ fn start(target: &Target, plan: Plan, options: CopyOptions) -> Result<Image, Att
                 losses: Vec::new(),
                 guardian: Some(guardian),
                 born: Instant::now(),
+                lost: OnceLock::new(),
             };
             image.check().map(|()| image)
         }
@@ -190,19 +194,18 @@ impl Image {
     pub fn check(&self) -> Result<(), AttachError> {
         let pid = self.pid;
         let Some(guardian) = self.guardian.as_ref() else { return Ok(()) };
-        let reason = match guardian.has_news().then(|| guardian.receive()) {
-            Some(Ok(Message::Ended { why, .. })) => match why {
-                End::Time => "its time budget ended",
-                End::Memory => "the memory limit of the target's control group came near; use --in-place",
-                End::Killed | End::Released => "somebody killed the copy",
-                End::Exited => return Err(AttachError::Exited { pid, during: "read" }),
-            },
-            Some(_) => "the guardian process ended",
-            None if self.memory.is_gone() && self.kind == ImageKind::InPlace => {
-                return Err(AttachError::Exited { pid, during: "read" });
-            }
-            None if self.memory.is_gone() => "somebody killed the copy",
+        if let Some(news) = guardian.news() {
+            self.lost.get_or_init(|| news);
+        } else if self.memory.is_gone() {
+            self.lost.get_or_init(|| if self.kind == ImageKind::InPlace { End::Exited } else { End::Killed });
+        }
+        let reason = match self.lost.get() {
             None => return Ok(()),
+            Some(End::Time) => "its time budget ended",
+            Some(End::Memory) => "the memory limit of the target's control group came near; use --in-place",
+            Some(End::Killed) => "somebody killed the copy",
+            Some(End::Released) => "the guardian process ended",
+            Some(End::Exited) => return Err(AttachError::Exited { pid, during: "read" }),
         };
         Err(AttachError::Lost { pid, reason })
     }
@@ -259,6 +262,11 @@ fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let tid = fault.tid;
     let source = std::io::Error::from_raw_os_error(fault.number);
+    let lives = heapray_linux::stat(pid).is_ok_and(|stat| stat.state != 'Z' && stat.start_ticks == target.start_ticks);
+    if !lives {
+        // Whatever failed, this is why.
+        return AttachError::Exited { pid, during: "copied" };
+    }
     match fault.step {
         Step::Seize if fault.number == libc_errno::EPERM => preflight::denial(pid, &target.status),
         Step::Seize => AttachError::System { pid, what: "ptrace (seize)", source },

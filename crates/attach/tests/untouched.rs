@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use heapray_attach::ImageKind;
-use support::{Outside, Target, copy};
+use support::{Outside, Target, check_same, copy};
 
 const SYS_READ: u64 = 0;
 const SYS_POLL: u64 = 7;
@@ -26,7 +26,7 @@ fn check(target: &Target) {
         assert!(image.threads.iter().all(|thread| thread.stack_pointer != 0 && thread.fs_base != 0));
         image.check().expect("still there");
         image.release();
-        assert_eq!(Outside::of(target.pid()), before);
+        check_same(target.pid(), &before);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -103,7 +103,7 @@ fn python() -> PathBuf {
 }
 
 /// What can be seen of a process from outside, and what its parts must not change.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Outside {
     maps: String,
     descriptors: Vec<(i32, PathBuf)>,
@@ -132,6 +132,20 @@ impl Outside {
             stopped: status.state == 'T',
         }
     }
+}
+
+/// Compares short: what differs, not all of it.
+pub(crate) fn check_same(pid: i32, before: &Outside) {
+    let after = Outside::of(pid);
+    assert_eq!(after.children, before.children, "children");
+    assert_eq!((after.tracer, after.stopped), (before.tracer, before.stopped), "tracer, stopped");
+    assert_eq!((&after.threads, &after.signals), (&before.threads, &before.signals), "threads, signals");
+    assert_eq!(after.descriptors, before.descriptors, "descriptors");
+    let lines = |outside: &Outside| {
+        outside.maps.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let changed: Vec<String> = lines(&after).symmetric_difference(&lines(before)).cloned().collect();
+    assert!(changed.is_empty(), "maps: {changed:?}");
 }
 
 /// All processes with `token` on their command line, zombies not.
@@ -182,7 +196,15 @@ impl Holder {
     /// Waits for the next moment; `None` when the guardian is gone.
     pub(crate) fn moment(&mut self) -> Option<u8> {
         let mut byte = [0];
-        self.moments.read_exact(&mut byte).ok().map(|()| byte[0])
+        match self.moments.read_exact(&mut byte) {
+            Ok(()) => Some(byte[0]),
+            // Closed with our answer unread, or simply closed.
+            Err(error) => {
+                let ends = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset];
+                assert!(ends.contains(&error.kind()), "{error}");
+                None
+            }
+        }
     }
 
     /// Lets the guardian on.
