@@ -114,6 +114,9 @@ impl Builder {
             return Err("holds more nodes than ids reach");
         }
         self.room_for_edges(nodes.edges.len())?;
+        if self.tables.shape.is_empty() && nodes.row_of.len() == NodeChunk::CAPACITY {
+            reserve(&mut self.tables);
+        }
         self.fill(lost, nodes);
         self.addresses(nodes);
         self.sizes(nodes);
@@ -221,6 +224,25 @@ impl Builder {
             }
         }
     }
+}
+
+/// Reserves address space for the columns of a large heap, so that they grow by moving pages, not bytes: glibc maps
+/// blocks over 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`), and smaller ones that grow would leave their old places behind
+/// (measured: 10 bytes a node resident). Pages that nothing touches cost nothing; `seal` gives the rest back.
+/// Where address space is short, columns grow as they can.
+fn reserve(tables: &mut HeapTables) {
+    const N: usize = 9 << 20;
+    let columns = [
+        &mut tables.address_offset,
+        &mut tables.shape,
+        &mut tables.refcount,
+        &mut tables.shallow_bytes,
+        &mut tables.block_bytes,
+        &mut tables.edge_start,
+        &mut tables.edges,
+    ];
+    columns.into_iter().for_each(|column| drop(column.try_reserve_exact(N)));
+    drop(tables.flags.try_reserve_exact(2 * N));
 }
 
 fn saturated(bytes: u64) -> u32 {
