@@ -67,7 +67,7 @@ struct Clones {
 /// Stops the target, copies it, lets it on.
 pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Taken, Fault> {
     let pid = plan.stop.pid;
-    let mappings = heapray_linux::mappings(pid).map_err(|_| Fault::new(Step::Gone, pid, 0))?;
+    let mappings = heapray_linux::mappings(pid).map_err(|error| unreadable(pid, &error))?;
     let at = inject::find_instruction(pid, &mappings).ok_or(Fault::new(Step::Instruction, pid, 0))?;
     let leftovers = reap::leftovers(pid);
     hook.reached(1);
@@ -88,6 +88,14 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
     hook.reached(8);
     let Clones { copy, children, fork_cost } = clones;
     Ok(Taken { copy, children, threads, laggards, pause, fork_cost, seat })
+}
+
+/// The mappings of a process that we may trace can be read: so this is what seizing it would say.
+fn unreadable(pid: i32, error: &std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Fault::new(Step::Seize, pid, libc_errno::EPERM),
+        _ => Fault::new(Step::Gone, pid, 0),
+    }
 }
 
 /// Stops the target with at least one thread outside restartable sequences, which last some nanoseconds.

@@ -262,7 +262,8 @@ fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let tid = fault.tid;
     let source = std::io::Error::from_raw_os_error(fault.number);
-    let lives = heapray_linux::stat(pid).is_ok_and(|stat| stat.state != 'Z' && stat.start_ticks == target.start_ticks);
+    let lives = heapray_linux::stat(pid)
+        .is_ok_and(|stat| stat.state != 'Z' && stat.start_ticks == target.start_ticks);
     if !lives {
         // Whatever failed, this is why.
         return AttachError::Exited { pid, during: "copied" };
