@@ -193,26 +193,28 @@ fn groups(
     rows.into_iter().map(group).collect()
 }
 
+/// The outermost object below modules, types and roots that holds all of `targets`; none where several do.
+pub(crate) fn cut_below_anchors(heap: &Heap, targets: &[u32]) -> Option<u32> {
+    let common = common_dominator(heap, targets).filter(|common| !is_anchor(heap, *common))?;
+    let top = outermost(heap, common);
+    // With several independent trails the top is held more than once: no one reference frees it.
+    let options = WhyOptions { max_trails: 1, ..WhyOptions::default() };
+    (independent(heap, top, &options).len() == 1).then_some(top)
+}
+
 fn cuts(heap: &Heap, targets: &[u32], why: &mut Why) {
     let Some(common) = common_dominator(heap, targets) else { return };
-    let is_target = targets == [common];
-    // One object that several independent trails hold has no place to cut below them.
-    let several = why.independent.len() > 1;
-    let above = if is_target { heap.dominator(common) } else { Some(common) };
-    let nearest = match above.filter(|above| !is_anchor(heap, *above)) {
-        Some(above) => above,
-        None if is_target && !several => common,
-        None => return,
-    };
-    let outermost = outermost(heap, nearest);
     let cut = |node: u32| Cut {
         node,
         trail: heap.trail(node),
         type_name: heap.tables().type_name(node).to_owned(),
         frees_bytes: heap.retained(node),
     };
-    why.nearest_cut = Some(cut(nearest));
-    why.outermost_cut = (!several).then(|| cut(outermost));
+    let outermost = cut_below_anchors(heap, targets);
+    let above = if targets == [common] { heap.dominator(common) } else { Some(common) };
+    let nearest = above.filter(|above| !is_anchor(heap, *above)).or(outermost);
+    why.nearest_cut = nearest.map(cut);
+    why.outermost_cut = outermost.map(cut);
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod glob;
 mod lexer;
 mod parser;
 
+pub(crate) use glob::matches_type;
+
 use crate::Heap;
 use parser::Expr;
 
