@@ -4,7 +4,7 @@
 
 use crate::history::History;
 use crate::places::Place;
-use crate::trail::{edge_between, slot_name, way};
+use crate::trail::way;
 use crate::tree::{kind, parent, under};
 use crate::types::gained;
 use crate::verdict::TypeGrowth;
@@ -41,25 +41,9 @@ pub(crate) fn describe(history: &History<'_>, place: &Place) -> Told {
 }
 
 fn types_under(history: &History<'_>, place: &Place) -> Vec<TypeGrowth> {
-    let in_last = under(history.last().heap, place.target());
-    let then = target_in_first(history, place);
-    let in_first = then.map(|then| under(history.snaps[0].heap, then));
-    gained(
-        history,
-        |node| in_first.as_ref().is_some_and(|under| under[node as usize]),
-        |node| in_last[node as usize],
-    )
-}
-
-fn target_in_first(history: &History<'_>, place: &Place) -> Option<u32> {
-    let Some(child) = place.slot else { return history.in_snap(0, place.node) };
-    let last = history.last().tables;
-    let name = edge_between(last, place.node, child).and_then(|at| slot_name(last, place.node, at))?;
-    let then = history.in_snap(0, place.node)?;
-    let first = history.snaps[0].tables;
-    let targets = first.targets(then);
-    let at = (0..targets.len() as u32).find(|at| slot_name(first, then, *at).as_deref() == Some(&name))?;
-    Some(targets[at as usize])
+    let in_last = under(history.last().heap, &place.tops(history, history.len() - 1));
+    let in_first = under(history.snaps[0].heap, &place.tops(history, 0));
+    gained(history, |node| in_first[node as usize], |node| in_last[node as usize])
 }
 
 /// From the holder down to an object that piled up: at each step the new child with most below it.

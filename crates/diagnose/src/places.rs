@@ -5,7 +5,7 @@
 //! It does not judge a place: rules do.
 
 use crate::growth::Growth;
-use crate::history::History;
+use crate::history::{History, Snap};
 use crate::steady::Series;
 use crate::trail::{edge_between, slot_name};
 use crate::tree::{kind, parent, under};
@@ -17,19 +17,67 @@ use std::collections::BTreeMap;
 pub(crate) struct Place {
     /// The object that holds: in the last snapshot.
     pub(crate) node: u32,
-    /// The one thing in it that grows, where it is a named slot: node in the last snapshot, below `node`.
-    pub(crate) slot: Option<u32>,
+    /// The named slot of it that grows, where it is one.
+    pub(crate) slot: Option<Slot>,
     /// Bytes over time.
     pub(crate) bytes: Series,
     /// Objects over time.
     pub(crate) count: Series,
 }
 
+/// What a node holds under one name: an attribute, a variable, or several C fields of one name (callbacks).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Its name.
+    pub(crate) name: String,
+    /// The largest new thing there, in the last snapshot.
+    pub(crate) child: u32,
+}
+
 impl Place {
     /// The deepest node that stands for the place.
     pub(crate) fn target(&self) -> u32 {
-        self.slot.unwrap_or(self.node)
+        self.slot.as_ref().map_or(self.node, |slot| slot.child)
     }
+
+    /// The tops of what is at the place in snapshot `k`; nothing where the place was not there.
+    pub(crate) fn tops(&self, history: &History<'_>, k: usize) -> Vec<u32> {
+        match (&self.slot, history.in_snap(k, self.node)) {
+            (Some(slot), Some(then)) => in_slot(&history.snaps[k], then, &slot.name),
+            (None, Some(then)) => vec![then],
+            (_, None) => Vec::new(),
+        }
+    }
+}
+
+/// New things in one slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct NewInSlot {
+    bytes: u64,
+    largest: u32,
+    largest_bytes: u64,
+}
+
+impl NewInSlot {
+    fn add(&mut self, child: u32, bytes: u64) {
+        self.bytes += bytes;
+        if bytes > self.largest_bytes {
+            (self.largest, self.largest_bytes) = (child, bytes);
+        }
+    }
+}
+
+/// What a node holds under a name, as far as the tree of trails has it there.
+fn in_slot(snap: &Snap<'_>, node: u32, name: &str) -> Vec<u32> {
+    let targets = snap.tables.targets(node);
+    let is_it = |at: &usize| {
+        parent(snap.heap, targets[*at]) == node
+            && slot_name(snap.tables, node, *at as u32).as_deref() == Some(name)
+    };
+    let mut found: Vec<u32> = (0..targets.len()).filter(is_it).map(|at| targets[at]).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Growth below this part of all growth is not followed.
@@ -38,6 +86,8 @@ const PART: f64 = 0.02;
 const BYTES: i64 = 1024;
 /// The part that one element must have for a container not to be the place itself.
 const BIG_DROP: f64 = 0.7;
+/// The part of a node's own growth that a slot must have to be a place.
+const SLOT: f64 = 0.2;
 /// Most places.
 const PLACES: usize = 64;
 
@@ -99,7 +149,7 @@ impl Walk<'_, '_> {
 
     /// The container itself: all growth below it belongs to it.
     fn add_whole(&mut self, node: u32) {
-        let under = under(self.history.last().heap, node);
+        let under = under(self.history.last().heap, &[node]);
         let places: Vec<bool> = (0..under.len())
             .map(|at| {
                 under[at] && self.growth.own(at as u32).count >= 0 && self.growth.own(at as u32).bytes > 0
@@ -113,28 +163,28 @@ impl Walk<'_, '_> {
     fn add_slots(&mut self, node: u32) {
         let tables = self.history.last().tables;
         let heap = self.history.last().heap;
-        let mut slots: BTreeMap<String, u32> = BTreeMap::new();
-        let mut n_new = 0;
-        for &child in tables.targets(node) {
+        let sizes = &self.history.last().sizes;
+        let own = self.growth.own(node).bytes as f64;
+        let mut slots: BTreeMap<String, NewInSlot> = BTreeMap::new();
+        for (at, &child) in (0..).zip(tables.targets(node)) {
             if parent(heap, child) != node || self.history.is_persistent(child) {
                 continue;
             }
-            n_new += 1;
-            if let Some(name) = edge_between(tables, node, child).and_then(|at| slot_name(tables, node, at)) {
-                slots.entry(name).or_insert(child);
+            if let Some(name) = slot_name(tables, node, at) {
+                slots.entry(name).or_default().add(child, sizes.bytes[child as usize]);
             }
         }
-        let own = self.growth.own(node).bytes as f64;
+        slots.retain(|_, new| new.bytes as f64 >= SLOT * own);
         let mut found = Vec::new();
-        for (name, child) in slots {
+        for (name, new) in slots {
             let (bytes, count) = self.slot_series(node, &name);
-            if bytes.gain() >= 0.2 * own {
-                found.push(Place { node, slot: Some(child), bytes, count });
+            if bytes.gain() >= SLOT * own {
+                found.push(Place { node, slot: Some(Slot { name, child: new.largest }), bytes, count });
             }
         }
         let explained: f64 = found.iter().map(|place| place.bytes.gain()).sum();
         self.found.append(&mut found);
-        if explained < 0.5 * own && (n_new > 0 || explained == 0.0) {
+        if explained < 0.5 * own {
             self.add_own(node);
         }
     }
@@ -146,21 +196,18 @@ impl Walk<'_, '_> {
         self.found.push(Place { node, slot: None, bytes, count });
     }
 
-    /// The subtree under the slot of that name in each snapshot; nothing where it is not there.
+    /// The subtrees under the slot of that name in each snapshot; nothing where it is not there.
     fn slot_series(&self, node: u32, name: &str) -> (Series, Series) {
-        let level = |k: usize| {
-            let snap = &self.history.snaps[k];
-            let then = self.history.in_snap(k, node)?;
-            let targets = snap.tables.targets(then);
-            let is_it = |at: &usize| {
-                parent(snap.heap, targets[*at]) == then
-                    && slot_name(snap.tables, then, *at as u32).as_deref() == Some(name)
-            };
-            let child = targets[(0..targets.len()).find(is_it)?] as usize;
-            Some((snap.sizes.bytes[child] as f64, f64::from(snap.sizes.count[child])))
+        let tops = |k: usize| {
+            let then = self.history.in_snap(k, node);
+            then.map_or(Vec::new(), |then| in_slot(&self.history.snaps[k], then, name))
         };
-        let bytes = self.history.series(|k| level(k).map_or(0.0, |level| level.0));
-        let count = self.history.series(|k| level(k).map_or(0.0, |level| level.1));
+        let tops: Vec<Vec<u32>> = (0..self.history.len()).map(tops).collect();
+        let sum =
+            |k: usize, of: &dyn Fn(usize) -> f64| tops[k].iter().map(|top| of(*top as usize)).sum::<f64>();
+        let snaps = &self.history.snaps;
+        let bytes = self.history.series(|k| sum(k, &|top| snaps[k].sizes.bytes[top] as f64));
+        let count = self.history.series(|k| sum(k, &|top| f64::from(snaps[k].sizes.count[top])));
         (bytes, count)
     }
 }

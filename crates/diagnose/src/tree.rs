@@ -41,10 +41,12 @@ pub(crate) fn parent(heap: &Heap, node: u32) -> u32 {
     heap.trail_parent(node).unwrap_or(NO_NODE)
 }
 
-/// Which nodes are at or below `top`.
-pub(crate) fn under(heap: &Heap, top: u32) -> Vec<bool> {
+/// Which nodes are at or below one of `tops`.
+pub(crate) fn under(heap: &Heap, tops: &[u32]) -> Vec<bool> {
     let mut under = vec![false; heap.n_nodes() as usize];
-    under[top as usize] = true;
+    for top in tops {
+        under[*top as usize] = true;
+    }
     for &node in heap.order() {
         if let Some(parent) = heap.trail_parent(node) {
             under[node as usize] |= under[parent as usize];

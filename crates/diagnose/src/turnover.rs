@@ -35,7 +35,7 @@ fn gone(before: &[u64], after: &[u64]) -> f64 {
 
 /// Part of the subtree of `then` in the first snapshot that has no successor in the last.
 fn gone_below(history: &History<'_>, node: u32, then: u32) -> f64 {
-    let under = under(history.last().heap, node);
+    let under = under(history.last().heap, &[node]);
     let n_kept = (0..under.len() as u32)
         .filter(|at| under[*at as usize])
         .filter(|at| history.in_snap(0, *at).is_some_and(|old| old != NO_NODE))

@@ -245,3 +245,23 @@ fn cache_in_balance_is_no_leak() {
     });
     assert_eq!(verdict.findings, []);
 }
+
+#[test]
+fn callbacks_of_the_interpreter_under_one_name_are_one_place() {
+    let verdict = judge(&[50, 100, 150], |builder, n| {
+        builder.module("app");
+        let interpreter = builder.synthetic(TypeKind::Interpreter, "interpreter 1");
+        for _ in 0..n {
+            let method = builder.object("method", TypeKind::Method);
+            let client = builder.instance("app.Client");
+            builder.bytes(client, 4000);
+            builder.field(method, "im_self", client);
+            builder.field(interpreter, "atexit callback", method);
+        }
+    });
+    let (kind, holder) = first(&verdict);
+    assert_eq!(kind, Kind::Reference);
+    assert!(holder.contains("atexit"), "{holder}");
+    assert_eq!(verdict.findings[0].types[0].name, "app.Client");
+    assert_eq!(verdict.findings[0].types[0].count, 100);
+}
