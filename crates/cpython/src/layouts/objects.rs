@@ -94,6 +94,8 @@ layout! {
         pub headers: Headers,
         /// What `int.__sizeof__` counts.
         pub int_sizeof: IntSizeof,
+        /// States of a generator's frame whose locals are gone, though their words may remain: this one and above.
+        pub frame_completed: i8,
         /// States of a generator's frame that hold nothing: this one and above.
         pub frame_cleared: i8,
         /// What a generator holds when its frame holds nothing.

@@ -68,24 +68,25 @@ pub(super) fn generator<M: Memory, S: Sink>(
     object: u64,
     out: &mut Emit<'_, S>,
 ) -> Read {
-    let layout = &rt.layout.objects;
+    let (layout, runtime) = (&rt.layout.objects, &rt.layout.runtime);
     let (Some(state), Some(frame)) = (layout.generator_state, layout.generator_frame) else {
         return Read::Complete;
     };
-    match mem.u8(object + u64::from(state)) {
-        Some(state) if (state as i8) < layout.frame_cleared => {
-            frames::references(mem, rt, object + u64::from(frame), out.sink);
-            Read::Complete
-        }
-        Some(_) if layout.finished == Finished::Code => {
-            let code =
-                mem.u64(object + u64::from(frame) + u64::from(rt.layout.runtime.frame_code)).unwrap_or(0);
-            out.own(code & !7, Label::Field("f_code"));
-            Read::Complete
-        }
-        Some(_) => Read::Complete,
-        None => Read::Torn,
+    let frame = object + u64::from(frame);
+    let word = |at: Option<u32>| at.and_then(|at| mem.u64(frame + u64::from(at))).unwrap_or(0);
+    let Some(state) = mem.u8(object + u64::from(state)).map(u8::cast_signed) else { return Read::Torn };
+    if state < layout.frame_completed {
+        frames::references(mem, rt, frame, out.sink);
+        return Read::Complete;
     }
+    if state < layout.frame_cleared {
+        out.own(word(runtime.frame_function) & !7, Label::Field("function"));
+        out.own(word(runtime.frame_object), Label::Field("frame object"));
+    }
+    if state < layout.frame_cleared || layout.finished == Finished::Code {
+        out.own(word(Some(runtime.frame_code)) & !7, Label::Field("f_code"));
+    }
+    Read::Complete
 }
 
 /// The frame that a frame object owns; one that still runs belongs to its thread or generator.

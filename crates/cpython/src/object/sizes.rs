@@ -11,6 +11,8 @@ use crate::{Memory, Runtime, TypeInfo, refcount};
 
 /// `bytes.__basicsize__`.
 const BYTES_BASIC: u64 = 33;
+/// `sizeof(simplequeueobject)` of 3.15.
+const QUEUE_BASIC: u64 = 72;
 /// No object is larger.
 const SIZE_MAX: u64 = 1 << 47;
 
@@ -48,7 +50,7 @@ fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
         }
         ObjectKind::ByteArray => basic + bytearray(mem, rt, object),
         ObjectKind::SimpleQueue if rt.layout.objects.buffer_sizes == BufferSizes::Objects => {
-            basic + sequence::queue_bytes(mem, rt, object)
+            QUEUE_BASIC + sequence::queue_bytes(mem, rt, object)
         }
         ObjectKind::Deque => basic.saturating_add(deque::extra_size(mem, object)),
         ObjectKind::Array => basic + buffer::array_bytes(mem, object),

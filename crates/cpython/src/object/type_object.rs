@@ -6,7 +6,7 @@
 use super::dict::{self, KeyTable};
 use super::{Emit, Read, is_address};
 use crate::types::{flag, offset};
-use crate::{Label, Memory, Runtime, Sink};
+use crate::{Label, Memory, Runtime, Sink, Strength};
 
 /// Strings longer than this are cut.
 const TEXT_MAX: u64 = 1 << 16;
@@ -32,11 +32,14 @@ pub(super) fn references<M: Memory, S: Sink>(
             out.own(word(offset::SUBCLASSES), Label::Field("__subclasses__"));
         }
     }
-    out.own(word(offset::BASE), Label::Field("__base__"));
+    // Objects/typeobject.c: type_ready_set_bases counts the base of a heap type only.
+    let heap_type = flags & flag::HEAPTYPE != 0;
+    let counted = if heap_type { Strength::Owned } else { Strength::Borrowed };
+    out.edge(word(offset::BASE), Label::Field("__base__"), counted);
     out.own(word(offset::BASES), Label::Field("__bases__"));
     out.own(word(offset::MRO), Label::Field("__mro__"));
     out.own(word(offset::CACHE), Label::Field("tp_cache"));
-    if flags & flag::HEAPTYPE == 0 { Read::Complete } else { heap(mem, rt, object, out) }
+    if heap_type { heap(mem, rt, object, out) } else { Read::Complete }
 }
 
 fn heap<M: Memory, S: Sink>(mem: &M, rt: &Runtime, object: u64, out: &mut Emit<'_, S>) -> Read {

@@ -173,8 +173,14 @@ fn describe<M: Memory>(mem: &M, levels: &[Level], info: &mut TypeInfo) {
     for level in levels {
         match level.record {
             Some(record) => {
+                // The io types share slots with their base, but no struct: Modules/_io/iobase.c.
+                if record.name.starts_with("_io.") {
+                    info.fields.clear();
+                }
                 let room =
                     record.fields.iter().filter(|field| u64::from(field.offset) + 8 <= level.basic_size);
+                // A struct may begin with its base's and repeat it: the type's own row wins.
+                info.fields.retain(|field| !record.fields.iter().any(|own| own.offset == field.offset));
                 info.fields.extend(room);
             }
             None => {
@@ -216,7 +222,7 @@ fn members<M: Memory>(mem: &M, level: &Level, info: &mut TypeInfo) {
 
 /// The words between the base's end and the type's own that no member, dict or weak list explains.
 fn unknown(level: &Level, known_to: u64, info: &mut TypeInfo) {
-    if level.is_class() && info.item_size != 0 {
+    if level.is_class() && info.item_size != 0 || info.kind == ObjectKind::Tuple {
         return;
     }
     let end = level.basic_size.min(known_to + 8 * UNKNOWN_MAX);

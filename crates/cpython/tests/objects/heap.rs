@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use heapray_cpython::object::{self, Read};
-use heapray_cpython::{Label, Runtime, Sink, Strength, TypeInfo, frames, gc, interp, refcount, threads};
+use heapray_cpython::{
+    Label, Memory, Runtime, Sink, Strength, TypeInfo, frames, gc, interp, refcount, threads,
+};
 use heapray_testkit::ProcMemory;
 
 /// What one object reports.
@@ -28,6 +30,8 @@ pub(crate) struct Heap<'m> {
     pub(crate) mem: &'m ProcMemory,
     pub(crate) rt: Runtime,
     types: HashMap<u64, Option<TypeInfo>>,
+    /// The dict whose references are not counted.
+    pub(crate) interned: Option<u64>,
     pub(crate) objects: BTreeMap<u64, Seen>,
     /// Owned references to each address, with those of types, roots and frames.
     pub(crate) counted: HashMap<u64, u64>,
@@ -36,18 +40,30 @@ pub(crate) struct Heap<'m> {
 impl<'m> Heap<'m> {
     pub(crate) fn read(mem: &'m ProcMemory) -> Heap<'m> {
         let rt = Runtime::find(mem, &|name| mem.symbol(name)).unwrap_or_else(|error| panic!("{error}"));
-        let mut heap =
-            Heap { mem, rt, types: HashMap::new(), objects: BTreeMap::new(), counted: HashMap::new() };
+        let mut heap = Heap {
+            mem,
+            rt,
+            interned: None,
+            types: HashMap::new(),
+            objects: BTreeMap::new(),
+            counted: HashMap::new(),
+        };
         let mut queue = Vec::new();
         for interpreter in heap.rt.interpreters.clone() {
             let found = gc::tracked(mem, &heap.rt, interpreter, |object, _| queue.push(object));
             found.unwrap_or_else(|error| panic!("{error}"));
+            heap.interned = heap.interned_dict(interpreter);
             heap.roots(interpreter, &mut queue);
         }
         while let Some(object) = queue.pop() {
             heap.visit(object, &mut queue);
         }
         heap
+    }
+
+    fn interned_dict(&self, interpreter: u64) -> Option<u64> {
+        let at = self.rt.layout.runtime.interp_interned?;
+        self.mem.u64(interpreter + u64::from(at))
     }
 
     fn roots(&mut self, interpreter: u64, queue: &mut Vec<u64>) {
@@ -76,7 +92,6 @@ impl<'m> Heap<'m> {
 
     /// The type of an object; `None` where the object has none.
     pub(crate) fn type_of(&mut self, object: u64) -> Option<&TypeInfo> {
-        use heapray_cpython::Memory;
         let address = self.mem.u64(object.checked_add(8)?)?;
         let (mem, rt) = (self.mem, &self.rt);
         self.types.entry(address).or_insert_with(|| TypeInfo::read(mem, rt, address)).as_ref()
@@ -97,12 +112,15 @@ impl<'m> Heap<'m> {
         let guesses: Vec<_> = seen.edges.extract_if(.., |edge| edge.2 == Strength::Inferred).collect();
         for edge in guesses {
             let hit = self.type_of(edge.0).cloned();
-            if hit.is_some_and(|hit| object::is_object(mem, &rt, &hit, edge.0)) {
+            let stale = matches!(edge.1, Label::Stack(_));
+            if !stale && hit.is_some_and(|hit| object::is_object(mem, &rt, &hit, edge.0)) {
                 *self.counted.entry(edge.0).or_default() += 1;
                 seen.edges.push(edge);
             }
         }
-        self.count(&seen);
+        if self.interned != Some(object) {
+            self.count(&seen);
+        }
         if info.heap_type {
             *self.counted.entry(info.address).or_default() += 1;
         }

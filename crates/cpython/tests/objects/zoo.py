@@ -355,7 +355,8 @@ async def tasks(loop):
 def everything():
     """Objects that the collector tracks, those that were made here, and what all of them refer to."""
     found = {id(x): x for x in gc.get_objects()}
-    found.update((id(x), x) for x in KEEP)
+    for x in KEEP:
+        found[id(x)] = x
     queue = list(found.values())
     while queue:
         for x in gc.get_referents(queue.pop()):
@@ -380,8 +381,12 @@ def report():
             size = sys.getsizeof(x)
         except Exception:
             size = 0
-        lines.append(f"{key} {size} " + " ".join([str(id(r)) for r in gc.get_referents(x) if id(r) not in skip]))
-    x = None
+        line = f"{key} {size}"
+        for referent in gc.get_referents(x):
+            if id(referent) not in skip:
+                line += f" {id(referent)}"
+        lines.append(line)
+    x = referent = None
     found.clear()
     sys.stdout.write("\n".join(lines))
     print("\nkeep", id(KEEP))
