@@ -105,6 +105,9 @@ fn owner<M: Memory>(mem: &M, layout: &RuntimeLayout, frame: u64) -> Owner {
 fn describe<M: Memory>(mem: &M, rt: &Runtime, frame: u64, owner: FrameOwner) -> Option<FrameRef> {
     let layout = &rt.layout.runtime;
     let (code, _) = slot(layout, mem.u64(at(frame, layout.frame_code)?)?)?;
+    if !is_code(mem, layout, code) {
+        return None;
+    }
     let lasti = instruction(mem, layout, frame, code)?;
     let object = match layout.frame_object {
         Some(offset) => mem.u64(at(frame, offset)?).filter(|object| *object != 0),
@@ -113,6 +116,13 @@ fn describe<M: Memory>(mem: &M, rt: &Runtime, frame: u64, owner: FrameOwner) -> 
     let traced = layout.frame_line.and_then(|offset| mem.u32(at(frame, offset)?)).filter(|line| *line != 0);
     let line = traced.or_else(|| code::line(mem, rt, code, lasti));
     Some(FrameRef { address: frame, code, object, owner, line, lasti })
+}
+
+/// Whether the object at `code` is a code object, by the name of its type: keeps torn chains from wandering off.
+fn is_code<M: Memory>(mem: &M, layout: &RuntimeLayout, code: u64) -> bool {
+    let class = at(code, layout.object_type).and_then(|field| mem.u64(field));
+    let name = class.and_then(|class| mem.u64(at(class, layout.type_name)?));
+    name.and_then(|name| mem.array::<5>(name)) == Some(*b"code\0")
 }
 
 /// The byte offset of the current instruction.

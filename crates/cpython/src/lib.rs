@@ -13,6 +13,7 @@ mod types;
 pub mod code;
 pub mod frames;
 pub mod gc;
+pub mod greenlets;
 pub mod interp;
 pub mod layouts;
 pub mod linetable;
