@@ -91,12 +91,17 @@ pub(crate) struct FormatFlags {
 /// How far a picture or a search goes.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct WalkFlags {
-    /// Longest trail, in references.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) max_depth: u32,
-    /// Neighbours of one object to show before the rest is folded.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Longest trail, in references (default: any), and depth of the picture (default: 5).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) max_depth: Option<u32>,
+    /// Neighbours of one object to draw before the rest is folded.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) too_many: u32,
+}
+
+/// Where to draw.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct DrawFlags {
     /// Draw a picture too: FILE.svg, FILE.png or FILE.dot.
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -5,9 +5,14 @@ use crate::live::{self, SnapshotOptions};
 use crate::progress::Progress;
 use crate::target::Target;
 use anyhow::Context;
-use heapray_capture::SnapshotFile;
+use heapray_capture::{SnapshotFile, SnapshotReader};
 use heapray_query::Session;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
+
+/// Bytes read from a file at once.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Opens what a command asks about.
 pub(crate) fn session(source: &SourceFlags) -> anyhow::Result<Session> {
@@ -35,17 +40,22 @@ pub(crate) fn file(source: &SourceFlags) -> anyhow::Result<SnapshotFile> {
 /// Takes a snapshot and decodes it.
 pub(crate) fn live_file(pid: u32, in_place: bool) -> anyhow::Result<SnapshotFile> {
     let options = SnapshotOptions { in_place, ..SnapshotOptions::default() };
-    decode(&live::snapshot_to_bytes(pid, &options)?)
+    let bytes = live::snapshot_to_bytes(pid, &options)?;
+    Ok(heapray_capture::read(&format!("the snapshot of {pid}"), &bytes)?)
 }
 
-/// Reads and decodes a snapshot file.
+/// Reads and decodes a snapshot file, piece by piece: only its tables are kept.
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<SnapshotFile> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("cannot read the snapshot {}", path.display()))?;
-    decode(&bytes).with_context(|| format!("cannot read the snapshot {}", path.display()))
-}
-
-fn decode(bytes: &[u8]) -> anyhow::Result<SnapshotFile> {
-    let _ = bytes;
-    anyhow::bail!("the reader of the capture format is not built yet")
+    let problem = || format!("cannot read {}", path.display());
+    let mut file = File::open(path).with_context(problem)?;
+    let mut reader = SnapshotReader::new(&path.display().to_string());
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(reader.finish()?),
+            Ok(n) => reader.push(&piece[..n])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).with_context(problem),
+        }
+    }
 }

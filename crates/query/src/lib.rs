@@ -3,20 +3,23 @@
 //! Every number that a user sees is computed here or below. No I/O, no clock.
 
 pub mod answer;
+mod ask;
 mod error;
 mod facts;
-mod growth;
 mod info;
 mod leaks;
+mod resolve;
+mod rows;
 mod session;
 mod subject;
 mod walk;
+mod words;
 
+pub use ask::{TypeOrder, growth};
 pub use error::QueryError;
-pub use growth::growth;
 pub use heapray_heap::Find;
 pub use info::info;
-pub use leaks::{Leaks, LeaksOptions};
+pub use leaks::{EXTRA_SNAPSHOTS, Leaks, LeaksOptions};
 pub use session::Session;
 pub use subject::Subject;
 pub use walk::Walk;

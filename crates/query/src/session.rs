@@ -1,14 +1,11 @@
 //! One process's snapshot, opened for questions.
 
-use crate::answer::{
-    ChainAnswer, Coverage, CyclesAnswer, FindAnswer, HoldersAnswer, Process, RefsAnswer, TypesAnswer,
-    WhyAnswer,
-};
-use crate::{QueryError, Subject, Walk, facts};
+use crate::answer::{Coverage, Process};
+use crate::{QueryError, facts};
 use heapray_capture::{HeapTables, SnapshotFile};
-use heapray_heap::{Find, Heap};
+use heapray_heap::Heap;
 
-/// A snapshot with all that was computed of it.
+/// A snapshot with its graph, dominators and trails. Each question is a method, in a file of its own.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) heap: Heap,
@@ -18,52 +15,37 @@ pub struct Session {
 
 impl Session {
     /// Opens one process of a file: the only one, or the one named.
+    ///
+    /// # Errors
+    /// No process, several and none named, none of that name.
+    ///
+    /// # Cost
+    /// That of [`Heap::load`].
     pub fn new(file: SnapshotFile, process: Option<u32>) -> Result<Self, QueryError> {
         let SnapshotFile { mut processes, losses } = file;
         let at = pick(&processes, process)?;
         let tables = processes.swap_remove(at);
+        drop(processes);
         let (process, coverage) = (facts::process(&tables), facts::coverage(&tables, &losses));
         Ok(Self { heap: Heap::load(tables), process, coverage })
     }
 
-    /// Objects by type.
-    pub fn types(&self, _limit: usize) -> TypesAnswer {
-        TypesAnswer {
-            process: self.process.clone(),
-            coverage: self.coverage.clone(),
-            n_objects: u64::from(self.heap.n_nodes()),
-            ..TypesAnswer::default()
-        }
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
-    /// The largest holders.
-    pub fn holders(&self, _limit: usize) -> HoldersAnswer {
-        HoldersAnswer::default()
+    /// Blocks of all nodes, bytes.
+    pub(crate) fn block_bytes(&self) -> u64 {
+        let tables = self.heap.tables();
+        (0..tables.n_nodes()).map(|node| tables.block(node)).fold(0, u64::saturating_add)
     }
 
-    /// Objects that an expression selects.
-    pub fn find(&self, _text: &str, _query: &Find, _limit: usize) -> FindAnswer {
-        FindAnswer::default()
-    }
-
-    /// What keeps the subject alive.
-    pub fn why(&self, _subject: &Subject, _walk: Walk) -> Result<WhyAnswer, QueryError> {
-        Ok(WhyAnswer::default())
-    }
-
-    /// What the subject refers to.
-    pub fn refs(&self, _subject: &Subject, _walk: Walk) -> Result<RefsAnswer, QueryError> {
-        Ok(RefsAnswer::default())
-    }
-
-    /// The shortest way from a module to the subject.
-    pub fn chain(&self, _subject: &Subject, _walk: Walk) -> Result<ChainAnswer, QueryError> {
-        Ok(ChainAnswer::default())
-    }
-
-    /// Cycles.
-    pub fn cycles(&self, _limit: usize) -> CyclesAnswer {
-        CyclesAnswer::default()
+    /// `process 4242, Python 3.12.1`, as far as known.
+    pub(crate) fn caption(&self) -> String {
+        let pid = self.process.pid.map(|pid| format!(" · process {pid}"));
+        let python = self.process.python.as_ref().map(|python| format!(" · Python {python}"));
+        [pid, python].into_iter().flatten().collect()
     }
 }
 
@@ -81,5 +63,31 @@ fn pick(processes: &[HeapTables], asked: Option<u32>) -> Result<usize, QueryErro
             .iter()
             .position(|tables| tables.int("pid") == Some(i64::from(asked)))
             .ok_or_else(|| QueryError::NoSuchProcess { asked, present: pids.join(", ") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapray_wire::{Fact, FactValue};
+
+    fn file(pids: &[i64]) -> SnapshotFile {
+        let tables = |pid: &i64| HeapTables {
+            facts: vec![Fact { name: "pid".into(), value: FactValue::Int(*pid) }],
+            edge_start: vec![0],
+            ..HeapTables::default()
+        };
+        SnapshotFile { processes: pids.iter().map(tables).collect(), losses: Vec::new() }
+    }
+
+    #[test]
+    fn one_process_needs_no_name_and_several_do() {
+        assert_eq!(Session::new(file(&[7]), None).expect("only one").process().pid, Some(7));
+        assert_eq!(Session::new(file(&[7, 8]), Some(8)).expect("named").process().pid, Some(8));
+        let error = Session::new(file(&[7, 8]), None).expect_err("which?");
+        assert_eq!(error, QueryError::WhichProcess { present: "7, 8".into() });
+        let error = Session::new(file(&[7, 8]), Some(9)).expect_err("none");
+        assert_eq!(error, QueryError::NoSuchProcess { asked: 9, present: "7, 8".into() });
+        assert_eq!(Session::new(file(&[]), None).expect_err("none"), QueryError::Empty);
     }
 }

@@ -1,11 +1,11 @@
 //! `chain`: the shortest way from a module to an object.
 
 use super::why::SUBJECT_HELP;
-use crate::flags::{FormatFlags, SourceFlags, WalkFlags};
+use crate::flags::{DrawFlags, FormatFlags, SourceFlags};
 use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
-use heapray_query::{Subject, Walk};
+use heapray_query::Subject;
 use heapray_report::text;
 
 /// Options of `heapray chain`.
@@ -18,7 +18,7 @@ pub(crate) struct ChainFlags {
     #[arg(value_name = "OBJECT")]
     subject: String,
     #[command(flatten)]
-    walk: WalkFlags,
+    draw: DrawFlags,
     #[command(flatten)]
     format: FormatFlags,
 }
@@ -26,10 +26,10 @@ pub(crate) struct ChainFlags {
 /// Prints the chain, and draws it.
 pub(crate) fn run(flags: &ChainFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.walk.output.as_deref().map(PictureFormat::of).transpose()?;
+    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
     let session = load::session(&flags.source)?;
-    let answer = session.chain(&subject, Walk::new(1, flags.walk.max_depth, flags.walk.too_many))?;
-    if let Some(path) = &flags.walk.output {
+    let answer = session.chain(&subject)?;
+    if let Some(path) = &flags.draw.output {
         output::draw(path, &answer.picture)?;
     }
     output::print(flags.format, &answer, text::chain)

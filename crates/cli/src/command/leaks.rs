@@ -7,7 +7,7 @@ use crate::target::Target;
 use crate::{load, output};
 use anyhow::{Context, bail};
 use clap::Args;
-use heapray_query::{Leaks, LeaksOptions};
+use heapray_query::{EXTRA_SNAPSHOTS, Leaks, LeaksOptions};
 use heapray_report::text;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,23 +88,33 @@ fn compare(flags: &LeaksFlags, paths: &[PathBuf], leaks: &mut Leaks) -> anyhow::
     for (i, path) in paths.iter().enumerate() {
         progress.say(&format!("reading {} ({} of {}) …", path.display(), i + 1, paths.len()));
         leaks
-            .add(load::read_file(path)?, flags.process.process)
+            .add(load::read_file(path)?, flags.process.process, None)
             .with_context(|| format!("cannot compare {}", path.display()))?;
     }
     Ok(())
 }
 
-/// The intervals count from start to start, so that a slow read does not stretch them.
+/// The intervals count from start to start, so that a slow read does not stretch them. While the verdict says that
+/// one more snapshot would tell a leak from a warm-up, a few more are taken.
 fn watch(flags: &LeaksFlags, pid: u32, leaks: &mut Leaks) -> anyhow::Result<()> {
     let mut progress = Progress::new();
-    let mut next = Instant::now();
-    for i in 0..flags.snapshots {
-        wait_until(next, &mut progress, i, flags.snapshots);
-        next = Instant::now() + flags.interval;
-        progress.say(&format!("snapshot {} of {}: reading process {pid} …", i + 1, flags.snapshots));
+    let start = Instant::now();
+    let mut n_wanted = flags.snapshots;
+    let mut taken = 0;
+    while taken < n_wanted {
+        wait_until(start + flags.interval * taken, &mut progress, taken, n_wanted);
+        progress.say(&format!("snapshot {} of {n_wanted}: reading process {pid} …", taken + 1));
+        let at_seconds = start.elapsed().as_secs_f64();
         leaks
-            .add(load::live_file(pid, flags.live.in_place)?, flags.process.process)
-            .with_context(|| format!("cannot read process {pid}"))?;
+            .add(load::live_file(pid, flags.live.in_place)?, Some(pid), Some(at_seconds))
+            .with_context(|| format!("cannot compare snapshots of process {pid}"))?;
+        taken += 1;
+        if taken == n_wanted
+            && taken < flags.snapshots + EXTRA_SNAPSHOTS as u32
+            && leaks.verdict()?.process.undecided
+        {
+            n_wanted += 1;
+        }
     }
     Ok(())
 }

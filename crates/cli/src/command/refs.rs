@@ -1,7 +1,7 @@
 //! `refs`: what an object refers to.
 
 use super::why::SUBJECT_HELP;
-use crate::flags::{FormatFlags, SourceFlags, WalkFlags};
+use crate::flags::{DrawFlags, FormatFlags, SourceFlags, WalkFlags};
 use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
@@ -23,17 +23,19 @@ pub(crate) struct RefsFlags {
     #[command(flatten)]
     walk: WalkFlags,
     #[command(flatten)]
+    draw: DrawFlags,
+    #[command(flatten)]
     format: FormatFlags,
 }
 
 /// Prints references, and draws them.
 pub(crate) fn run(flags: &RefsFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.walk.output.as_deref().map(PictureFormat::of).transpose()?;
+    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
     let session = load::session(&flags.source)?;
     let walk = Walk::new(flags.limit, flags.walk.max_depth, flags.walk.too_many);
     let answer = session.refs(&subject, walk)?;
-    if let Some(path) = &flags.walk.output {
+    if let Some(path) = &flags.draw.output {
         output::draw(path, &answer.picture)?;
     }
     output::print(flags.format, &answer, text::refs)

@@ -102,6 +102,9 @@ fn summary(path: &Path, taken: &Taken) -> String {
     for (pid, pause_ms) in &taken.pauses_ms {
         text.push_str(&format!("process {pid} was stopped for {pause_ms:.1} ms\n"));
     }
+    for (pid, why) in &taken.skipped {
+        text.push_str(&format!("process {pid} was left out: {}\n", heapray_report::sanitize(why)));
+    }
     text
 }
 

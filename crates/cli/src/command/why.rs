@@ -1,6 +1,6 @@
 //! `why`: what keeps an object, or all objects that an expression selects, alive.
 
-use crate::flags::{FormatFlags, SourceFlags, WalkFlags};
+use crate::flags::{DrawFlags, FormatFlags, SourceFlags, WalkFlags};
 use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
@@ -22,6 +22,8 @@ pub(crate) struct WhyFlags {
     #[command(flatten)]
     walk: WalkFlags,
     #[command(flatten)]
+    draw: DrawFlags,
+    #[command(flatten)]
     format: FormatFlags,
 }
 
@@ -33,11 +35,11 @@ a type name (numpy.ndarray), or an expression as for `find` (`type=list and len>
 /// Prints trails and the place to cut, and draws them.
 pub(crate) fn run(flags: &WhyFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.walk.output.as_deref().map(PictureFormat::of).transpose()?;
+    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
     let session = load::session(&flags.source)?;
     let walk = Walk::new(flags.limit, flags.walk.max_depth, flags.walk.too_many);
     let answer = session.why(&subject, walk)?;
-    if let Some(path) = &flags.walk.output {
+    if let Some(path) = &flags.draw.output {
         output::draw(path, &answer.picture)?;
     }
     output::print(flags.format, &answer, text::why)
