@@ -19,7 +19,7 @@ pub(crate) mod type_object;
 use alloc::string::String;
 
 use crate::types::ObjectKind;
-use crate::{Label, Memory, Runtime, Sink, Strength, TypeInfo};
+use crate::{Label, Memory, Runtime, Sink, Strength, TypeInfo, greenlets};
 
 /// Whether an object could be read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +148,10 @@ fn items<M: Memory, S: Sink>(
         | ObjectKind::Combinatoric
         | ObjectKind::TeeData => extension::references(mem, info, object, out),
         ObjectKind::NumpyArray => buffer::numpy::array(mem, object, out),
+        ObjectKind::Greenlet => {
+            greenlets::references(mem, rt, object, out.sink);
+            Read::Complete
+        }
         _ if info.unknown_items => sequence::unknown(mem, info, object, out),
         _ => Read::Complete,
     }
