@@ -9,7 +9,7 @@ use zstd::bulk::Compressor;
 
 use crate::split;
 
-/// Compression level: 1 compresses nodes within 0.2 bytes of level 3 at half its time (benches/results/format.md).
+/// Compression level: the fastest that codes literals, as files are well below the bar (benches/results/format.md).
 const LEVEL: i32 = 1;
 
 /// Payloads below this stay as they are.
