@@ -50,6 +50,7 @@ pub(super) static MODULES: &[Record] = &[
     record("itertools._tee", [12, 15], 48, Other, &[own(16, "data"), lent(32, "__weakref__")]),
     record("itertools.zip_longest", [10, 15], 56, Other, &[own(32, "iterators"), own(40, "result"), own(48, "fillvalue")]),
     record("functools.partial", [10, 13], 64, Other, &[own(16, "func"), own(24, "args"), own(32, "keywords"), own(40, "__dict__"), lent(48, "__weakref__")]),
+    record("functools.partial", [14, 15], 80, Other, &[own(16, "func"), own(24, "args"), own(32, "keywords"), own(40, "__dict__"), lent(48, "__weakref__")]),
     record("functools._lru_cache_wrapper", [10, 15], 152, LruCache, &[own(72, "cache"), own(88, "func"), own(112, "kwd_mark"), own(120, "lru_list_elem_type"), own(128, "cache_info_type"), own(136, "__dict__"), lent(144, "__weakref__")]),
     record("functools._lru_list_elem", [10, 15], 56, Other, &[own(40, "key"), own(48, "result")]),
     record("functools.KeyWrapper", [10, 15], 32, Other, &[own(16, "cmp"), own(24, "object")]),
