@@ -59,8 +59,10 @@ pub(crate) struct Taken {
 
 /// A helper and a copy, both stopped.
 struct Clones {
+    helper: Tracee,
+    /// The helper's id in the target's own pid namespace.
+    helper_id: i32,
     copy: Tracee,
-    children: [i32; 2],
     fork_cost: Duration,
 }
 
@@ -73,21 +75,46 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
     hook.reached(1);
     let (begin, stopped, seat) = stop(plan, signals)?;
     hook.reached(2);
-    check(pid, &stopped, at)?;
-    let extra = seccomp_options(plan, seat)?;
-    let clones = clone_twice(seat, at, extra, hook)?;
-    for child in leftovers {
-        reap::wait_for(seat, child, at)?;
+    let outcome = copy_stopped(plan, &stopped, (seat, at), hook);
+    if outcome.is_ok() {
+        leftovers.iter().try_for_each(|child| reap::wait_for(seat, *child, at))?;
     }
     hook.reached(6);
     let threads = stopped.held.clone();
     let laggards = stopped.resume();
     let pause = begin.elapsed();
     hook.reached(7);
-    close_descriptors(clones.copy, at)?;
+    let Clones { helper, helper_id, copy, fork_cost } = outcome?;
+    end(helper);
+    sacrifice_first(copy);
+    close_descriptors(copy, at)?;
     hook.reached(8);
-    let Clones { copy, children, fork_cost } = clones;
+    let children = [helper_id, own_id(copy)?];
     Ok(Taken { copy, children, threads, laggards, pause, fork_cost, seat })
+}
+
+/// Checks and copies a target that is stopped.
+fn copy_stopped(
+    plan: &CopyPlan,
+    stopped: &Stopped,
+    (seat, at): (Tracee, u64),
+    hook: &Hook,
+) -> Result<Clones, Fault> {
+    check(plan.stop.pid, stopped, at)?;
+    let extra = seccomp_options(plan, seat)?;
+    clone_twice(seat, at, extra, hook)
+}
+
+/// Should memory run out, the kernel is to take the copy, not the target.
+fn sacrifice_first(copy: Tracee) {
+    // Refusal is fine: the copy then is as likely to be taken as the target.
+    let _refused = std::fs::write(format!("/proc/{}/oom_score_adj", copy.0), "1000");
+}
+
+/// The copy's id in its own, which is the target's, pid namespace.
+fn own_id(copy: Tracee) -> Result<i32, Fault> {
+    let status = heapray_linux::status(copy.0).map_err(|_| Fault::new(Step::Gone, copy.0, 0))?;
+    Ok(status.namespace_ids.last().copied().unwrap_or(copy.0))
 }
 
 /// The mappings of a process that we may trace can be read: so this is what seizing it would say.
@@ -175,7 +202,9 @@ fn clone_twice(seat: Tracee, at: u64, extra: u64, hook: &Hook) -> Result<Clones,
     seat.set_options(traced).map_err(Fault::ptrace(seat.0))?;
     hook.reached(3);
     let answer = inject::in_target(seat, &arch::clone_call(CLONE_VM | CLONE_FILES, NO_STACK), at)?;
-    let (helper, helper_id) = child_of(seat, answer)?;
+    let helper = child_of(seat, answer)?;
+    let helper_id =
+        i32::try_from(answer.result).map_err(|_| Fault::new(Step::Clone, seat.0, libc_errno::EAGAIN))?;
     settle(helper)?;
     helper.set_options(traced | options::EXIT_KILL).map_err(Fault::ptrace(helper.0))?;
     hook.reached(4);
@@ -184,23 +213,20 @@ fn clone_twice(seat: Tracee, at: u64, extra: u64, hook: &Hook) -> Result<Clones,
         .and_then(|answer| child_of(helper, answer));
     let fork_cost = begin.elapsed();
     hook.reached(5);
-    end(helper);
     match outcome {
-        Ok((copy, copy_id)) => Ok(Clones { copy, children: [helper_id, copy_id], fork_cost }),
+        Ok(copy) => Ok(Clones { helper, helper_id, copy, fork_cost }),
         Err(fault) => {
+            end(helper);
             reap::wait_for(seat, helper_id, at)?;
             Err(fault)
         }
     }
 }
 
-/// The child that a clone made: its id in our pid namespace, and in the target's.
-fn child_of(parent: Tracee, answer: Answer) -> Result<(Tracee, i32), Fault> {
-    match (answer.child, i32::try_from(answer.result)) {
-        (Some(child), Ok(own)) if own > 0 => Ok((Tracee(child), own)),
-        (_, Ok(error)) if error < 0 => Err(Fault::new(Step::Clone, parent.0, -error)),
-        _ => Err(Fault::new(Step::Clone, parent.0, libc_errno::EAGAIN)),
-    }
+/// The child that a clone made, in our pid namespace.
+fn child_of(parent: Tracee, answer: Answer) -> Result<Tracee, Fault> {
+    let error = i32::try_from(-answer.result).unwrap_or(libc_errno::EAGAIN);
+    answer.child.map(Tracee).ok_or(Fault::new(Step::Clone, parent.0, error))
 }
 
 /// Kills a process of ours and waits until it is a zombie that only its parent can see.

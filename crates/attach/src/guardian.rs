@@ -111,6 +111,7 @@ impl Watch {
         heapray_linux::rename(c"heapray-guard");
         heapray_linux::ignore_signals();
         heapray_linux::protect_from_oom();
+        heapray_linux::hurry();
         let pidfd = self.heapray.as_ref().map(|fd| fd.as_fd().as_raw_fd());
         let keep: Vec<i32> =
             [Some(self.channel.as_raw_fd()), pidfd, self.hook.descriptor()].into_iter().flatten().collect();

@@ -10,7 +10,7 @@
 use heapray_linux::arch::{Call, Registers};
 use heapray_linux::{Mapping, RemoteMemory, Resume, Stop, Tracee};
 
-use crate::fault::{Fault, Step};
+use crate::fault::{Fault, Step, libc_errno};
 use crate::stop::settle;
 
 /// A signal storm can push a call back; after so many signals in a row we give up.
@@ -56,72 +56,92 @@ pub(crate) fn in_target(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, 
         let saved = tracee.registers().map_err(&fault)?;
         tracee.set_registers(&saved.prepared(call, at)).map_err(&fault)?;
         tracee.resume(Resume::ToSystemCall, 0).map_err(&fault)?;
-        let early = match tracee.wait().map_err(&fault)? {
-            Stop::SystemCall => None,
-            Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
-            stop => Some(stop),
-        };
-        let answer = match early {
-            None => Some(finish_call(tracee)?),
-            Some(_) => None,
-        };
-        put_back(tracee, &saved, early)?;
-        match answer {
-            Some(answer) if !RESTARTS.contains(&answer.result) => return Ok(answer),
-            _ => {}
+        let stop = tracee.wait().map_err(&fault)?;
+        if stop != Stop::SystemCall {
+            put_back(tracee, &saved, stop)?;
+            continue;
+        }
+        let (answer, stop) = finish_call(tracee)?;
+        put_back(tracee, &saved, stop)?;
+        if !RESTARTS.contains(&answer.result) {
+            return Ok(answer);
         }
     }
-    Err(Fault::new(Step::Ptrace, tracee.0, crate::fault::libc_errno::EAGAIN))
+    Err(Fault::new(Step::Ptrace, tracee.0, libc_errno::EAGAIN))
 }
 
-/// Puts the thread's own registers back and stops it once more, now inside signal handling, where restarts are decided.
-fn put_back(tracee: Tracee, saved: &Registers, early: Option<Stop>) -> Result<(), Fault> {
+/// Puts the thread's own registers back. At a group stop that is all; from any other it must pass one, inside signal
+/// handling, where the kernel decides on restarts.
+fn put_back(tracee: Tracee, saved: &Registers, stop: Stop) -> Result<(), Fault> {
     let fault = Fault::ptrace(tracee.0);
     tracee.set_registers(saved).map_err(&fault)?;
-    if let Some(Stop::Group { .. }) = early {
-        return Ok(());
-    }
-    let signal = if let Some(Stop::Signal(signal)) = early { signal } else { 0 };
+    let signal = match stop {
+        Stop::Group { .. } => return Ok(()),
+        Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
+        Stop::Signal(signal) => signal,
+        _ => 0,
+    };
     tracee.interrupt().map_err(&fault)?;
     tracee.resume(Resume::Continue, signal).map_err(&fault)?;
     settle(tracee)
 }
 
-/// Runs `call` in a disposable process of ours: whatever else it is told is dropped, its registers stay changed.
-pub(crate) fn in_copy(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, Fault> {
+/// From the entry of a system call to the first stop at which its result is known: its exit, or, where it made a child,
+/// the group stop right behind it, which saves a stop and a wait.
+fn finish_call(tracee: Tracee) -> Result<(Answer, Stop), Fault> {
     let fault = Fault::ptrace(tracee.0);
-    for _ in 0..MAX_ATTEMPTS {
-        let registers = tracee.registers().map_err(&fault)?;
-        tracee.set_registers(&registers.prepared(call, at)).map_err(&fault)?;
-        loop {
-            tracee.resume(Resume::ToSystemCall, 0).map_err(&fault)?;
-            match tracee.wait().map_err(&fault)? {
-                Stop::SystemCall => break,
-                Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
-                _ => {}
+    let mut child = None;
+    let mut resume = Resume::ToSystemCall;
+    loop {
+        tracee.resume(resume, 0).map_err(&fault)?;
+        match tracee.wait().map_err(&fault)? {
+            Stop::Cloned => {
+                child = i32::try_from(tracee.event_message().map_err(&fault)?).ok();
+                tracee.interrupt().map_err(&fault)?;
+                resume = Resume::Continue;
             }
+            Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
+            stop @ (Stop::SystemCall | Stop::Group { .. }) => {
+                let result = tracee.registers().map_err(&fault)?.result();
+                return Ok((Answer { result, child }, stop));
+            }
+            _ => {}
         }
-        let answer = finish_call(tracee)?;
+    }
+}
+
+/// Runs `call` in a disposable process of ours up to the moment at which its outcome is known: its exit, or the birth of
+/// the child that it makes (then its result is 0). Whatever else the process is told is dropped; its registers stay changed.
+pub(crate) fn in_copy(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, Fault> {
+    for _ in 0..MAX_ATTEMPTS {
+        let registers = tracee.registers().map_err(Fault::ptrace(tracee.0))?;
+        tracee.set_registers(&registers.prepared(call, at)).map_err(Fault::ptrace(tracee.0))?;
+        to_system_call(tracee)?;
+        let answer = match to_system_call(tracee)? {
+            Stop::Cloned => {
+                let child = tracee.event_message().map_err(Fault::ptrace(tracee.0))?;
+                Answer { result: 0, child: i32::try_from(child).ok() }
+            }
+            _ => {
+                Answer { result: tracee.registers().map_err(Fault::ptrace(tracee.0))?.result(), child: None }
+            }
+        };
         if !RESTARTS.contains(&answer.result) {
             return Ok(answer);
         }
     }
-    Err(Fault::new(Step::Ptrace, tracee.0, crate::fault::libc_errno::EAGAIN))
+    Err(Fault::new(Step::Ptrace, tracee.0, libc_errno::EAGAIN))
 }
 
-/// From the entry of a system call to its exit.
-fn finish_call(tracee: Tracee) -> Result<Answer, Fault> {
+/// Lets a disposable process on to its next entry, exit or child; signals to it are dropped.
+fn to_system_call(tracee: Tracee) -> Result<Stop, Fault> {
     let fault = Fault::ptrace(tracee.0);
-    let mut child = None;
     loop {
         tracee.resume(Resume::ToSystemCall, 0).map_err(&fault)?;
         match tracee.wait().map_err(&fault)? {
-            Stop::SystemCall => break,
-            Stop::Cloned => child = i32::try_from(tracee.event_message().map_err(&fault)?).ok(),
+            stop @ (Stop::SystemCall | Stop::Cloned) => return Ok(stop),
             Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
             _ => {}
         }
     }
-    let result = tracee.registers().map_err(&fault)?.result();
-    Ok(Answer { result, child })
 }

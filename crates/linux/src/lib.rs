@@ -23,7 +23,7 @@ pub use core_file::{CoreFile, CoreLoad, CoreThread};
 pub use elf::{ElfFile, ElfSegment, ElfSymbol};
 pub use files::FileRoot;
 pub use guard::{
-    Interest, drain, fork_detached, ignore_signals, poll, protect_from_oom, reap, rename,
+    Interest, drain, fork_detached, hurry, ignore_signals, poll, protect_from_oom, reap, rename,
     signals_as_descriptor, silence,
 };
 pub use maps::{Mapping, mappings, parse_mappings};
