@@ -2,6 +2,7 @@
    Compiled by `cargo xtask layouts` against the headers of each interpreter found; run on the host.
 
    FIELD(name, number)                              one offset or size
+   PRIVATE(name)                                    one that the headers do not tell
    ROOT(scope, label, first, count, stride)         an array (or one) of references: see layouts/runtime.rs */
 #define Py_BUILD_CORE 1
 #include <Python.h>
@@ -19,6 +20,7 @@
 #include "internal/pycore_context.h"
 #include "internal/pycore_hamt.h"
 #include "internal/pycore_ast_state.h"
+#include "internal/pycore_moduleobject.h"
 #if PY_VERSION_HEX >= 0x030b0000
 #include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
@@ -37,6 +39,7 @@
 #include "internal/pycore_weakref.h"
 #endif
 
+#define PRIVATE(name) printf("private %s\n", name)
 #define FIELD(name, number) printf("%s %lld\n", name, (long long)(number))
 #define ROOT(scope, label, first, count, stride) \
     printf("root %s %lld %lld %lld %s\n", scope, (long long)(first), (long long)(count), (long long)(stride), label)

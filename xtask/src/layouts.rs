@@ -21,7 +21,11 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
         let said = probe::run(python)?;
         let wrong = differences(python, &said);
         let n_fields = said.runtime.len() + said.objects.len() + said.roots.len() + said.debug.len();
-        println!("{} {}: {n_fields} numbers, {} differ", python.version(), python.exe.display(), wrong.len());
+        let (version, exe, n_private) = (python.version(), python.exe.display(), said.private.len());
+        println!(
+            "{version} {exe}: {n_fields} numbers, {n_private} more in no header, {} differ",
+            wrong.len()
+        );
         for line in &wrong {
             println!("    {line}");
         }
@@ -45,7 +49,9 @@ fn differences(python: &Python, said: &Said) -> Vec<String> {
 fn compare(layout: &Layout, said: &Said) -> Vec<String> {
     let mut wrong = Vec::new();
     fields(&layout.runtime.offsets(), &said.runtime, &mut wrong);
-    fields(&layout.objects.offsets(), &said.objects, &mut wrong);
+    let is_public = |(name, _): &(&str, _)| !said.private.iter().any(|private| private == name);
+    let objects: Vec<_> = layout.objects.offsets().into_iter().filter(is_public).collect();
+    fields(&objects, &said.objects, &mut wrong);
     let debug: Vec<_> =
         layout.runtime.debug_offsets.iter().map(|offset| (offset.name, Some(offset.at))).collect();
     fields(&debug, &said.debug, &mut wrong);

@@ -18,6 +18,8 @@ pub(crate) struct Said {
     pub(crate) runtime: BTreeMap<String, u32>,
     /// Fields of the object part by name.
     pub(crate) objects: BTreeMap<String, u32>,
+    /// Fields of structures that no header declares.
+    pub(crate) private: Vec<String>,
     /// Roots: scope (`interp`, `runtime`, `thread`), label, first, count, stride.
     pub(crate) roots: Vec<(String, String, u32, u32, u32)>,
     /// Fields that `_Py_DebugOffsets` repeats, and where.
@@ -64,6 +66,7 @@ fn parse(text: &str) -> anyhow::Result<Said> {
             |word: &str| word.parse::<u32>().with_context(|| format!("a number is expected in {line:?}"));
         match words[..] {
             ["objects"] => in_objects = true,
+            ["private", name] => said.private.push(name.into()),
             ["version", value] => said.version_hex = number(value)?,
             ["debug", name, at] => _ = said.debug.insert(name.into(), number(at)?),
             ["root", scope, first, count, stride, label] => {
