@@ -136,11 +136,18 @@ fn system(root: &Path) -> Vec<PathBuf> {
 }
 
 fn describe(exe: PathBuf, root: Option<PathBuf>) -> Option<Python> {
-    const SCRIPT: &str = "import sys, sysconfig\n\
+    // sysconfig fails on builds whose development files are not installed.
+    const SCRIPT: &str = "import sys\n\
         print(sys.hexversion)\n\
         print(getattr(getattr(sys, 'implementation', None), 'name', 'cpython'))\n\
-        print('-' + getattr(sys, 'abiflags', '') + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))\n\
-        print(sysconfig.get_paths()['include'])";
+        flags, include = '-' + getattr(sys, 'abiflags', ''), ''\n\
+        try:\n\
+        \x20   import sysconfig\n\
+        \x20   include = sysconfig.get_paths()['include']\n\
+        \x20   flags += 't' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''\n\
+        except ImportError: pass\n\
+        print(flags)\n\
+        print(include)";
     let out =
         launcher(&exe, root.as_deref()).args(["-E", "-c", SCRIPT]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(out.stdout).ok()?;
@@ -156,6 +163,6 @@ fn describe(exe: PathBuf, root: Option<PathBuf>) -> Option<Python> {
     if python.version_hex < 0x0308_0000 {
         python.abi_flags.clear();
     }
-    python.include = python.outside(Path::new(lines.next()?));
+    python.include = python.outside(Path::new(lines.next().unwrap_or_default()));
     Some(python)
 }
