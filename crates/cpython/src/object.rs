@@ -159,12 +159,12 @@ fn items<M: Memory, S: Sink>(
 
 /// `sys.getsizeof(object)` in bytes, where the type has not got a `__sizeof__` of its own in Python.
 pub fn shallow_size<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
-    sizes::shallow_size(mem, rt, info, object)
+    if is_address(object) { sizes::shallow_size(mem, rt, info, object) } else { 0 }
 }
 
 /// Bytes from the object's address to its end; its block begins [`TypeInfo::presize`] bytes before.
 pub fn own_bytes<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
-    sizes::own_bytes(mem, rt, info, object)
+    if is_address(object) { sizes::own_bytes(mem, rt, info, object) } else { 0 }
 }
 
 /// Whether what lies at `object` can be an instance of `info`: a cheap test for the census of blocks.
