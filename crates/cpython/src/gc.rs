@@ -168,3 +168,62 @@ pub(crate) fn fits<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> b
     matches!(flag(layout.gc_enabled), Some(0 | 1))
         && heads(layout, interp).iter().all(|(head, _)| is_sound(*head) == Some(true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layouts::LAYOUTS;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    const BASE: u64 = 0x10000;
+
+    struct Bytes(Vec<u8>);
+
+    impl Memory for Bytes {
+        fn tail(&self, addr: u64) -> &[u8] {
+            addr.checked_sub(BASE).and_then(|offset| self.0.get(offset as usize..)).unwrap_or(&[])
+        }
+    }
+
+    impl Bytes {
+        fn put(&mut self, addr: u64, word: u64) {
+            let offset = (addr - BASE) as usize;
+            self.0[offset..offset + 8].copy_from_slice(&word.to_le_bytes());
+        }
+
+        /// Links `nodes` after `head`, with the flags that the collector may leave in the words.
+        fn link(&mut self, head: u64, nodes: &[u64], next_flag: u64) {
+            let ring: Vec<u64> = core::iter::once(head).chain(nodes.iter().copied()).collect();
+            for (idx, node) in ring.iter().enumerate() {
+                let next = ring[(idx + 1) % ring.len()];
+                let previous = ring[(idx + ring.len() - 1) % ring.len()];
+                self.put(*node, next | next_flag);
+                self.put(*node + 8, previous | u64::from(idx == 1));
+            }
+        }
+    }
+
+    /// 3.14.0 to 3.14.4 could not be run here: this is their `Include/internal/pycore_gc.h` by hand.
+    #[test]
+    fn incremental_lists_are_walked_through_their_space_flags() {
+        let layout =
+            LAYOUTS.iter().find(|row| row.runtime.gc_lists == GcLists::Incremental).expect("has a row");
+        let rt = Runtime { layout, version_hex: layout.first, address: 0, interpreters: vec![BASE] };
+        let mut mem = Bytes(vec![0; 0x4000]);
+        let gc = BASE + u64::from(layout.runtime.interp_gc);
+        let node = |idx: u64| BASE + 0x3000 + idx * 0x40;
+        mem.link(gc + 24, &[node(0), node(1)], 0);
+        mem.link(gc + 48, &[node(2)], 0);
+        mem.link(gc + 72, &[node(3), node(4)], 1);
+        mem.link(gc + 96, &[node(5)], 0);
+        let mut found = Vec::new();
+        let n = tracked(&mem, &rt, BASE, |object, generation| found.push((object - HEAD_SIZE, generation)));
+        let old = [2, 3, 4].map(|idx| (node(idx), Generation::Old));
+        let mut expected = vec![(node(0), Generation::Young), (node(1), Generation::Young)];
+        expected.extend(old);
+        expected.push((node(5), Generation::Permanent));
+        assert_eq!((n, found), (Ok(6), expected));
+        assert!(fits(&mem, &layout.runtime, BASE));
+    }
+}

@@ -79,3 +79,18 @@ fn a_runtime_of_zeros_or_noise_is_refused() {
         assert!(Runtime::find(&mem, &|_| Some(0x5000)).is_err());
     }
 }
+
+#[test]
+fn free_threaded_builds_are_refused_by_their_own_word() {
+    struct Offsets(Vec<u8>);
+    impl Memory for Offsets {
+        fn tail(&self, addr: u64) -> &[u8] {
+            addr.checked_sub(0x1000).and_then(|offset| self.0.get(offset as usize..)).unwrap_or(&[])
+        }
+    }
+    // The head of _Py_DebugOffsets: cookie, version, free_threaded.
+    let words = [u64::from_le_bytes(*b"xdebugpy"), 0x030e_02f0, 1];
+    let mem = Offsets(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    let error = Runtime::find(&mem, &|name| (name == "_PyRuntime").then_some(0x1000)).expect_err("refused");
+    assert_eq!(error.found, "free-threaded CPython 3.14.2");
+}
