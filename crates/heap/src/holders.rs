@@ -139,7 +139,11 @@ fn descend(heap: &Heap, node: u32, heaviest: &[u32]) -> u32 {
     let mut at = node;
     for _ in 0..DESCENT_MAX {
         let below = heaviest[at as usize];
-        if below == NO_NODE || heap.retained(below) * DESCENT_SHARE.1 < heap.retained(at) * DESCENT_SHARE.0 {
+        let is_less = |below: u32| {
+            let (part, whole) = (u128::from(heap.retained(below)), u128::from(heap.retained(at)));
+            part * u128::from(DESCENT_SHARE.1) < whole * u128::from(DESCENT_SHARE.0)
+        };
+        if below == NO_NODE || is_less(below) {
             break;
         }
         at = below;

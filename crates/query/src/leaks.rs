@@ -4,7 +4,10 @@ use crate::answer::{Figures, Finding, LeaksAnswer, Measured, TypeShare};
 use crate::{QueryError, Session};
 use heapray_capture::SnapshotFile;
 use heapray_diagnose::{Observation, Verdict};
+use heapray_heap::GrowthOptions;
 
+/// Growing containers among which the holders' lengths are looked up.
+const LENGTHS_MAX: usize = 100;
 /// Snapshots to add at most while the verdict is undecided.
 pub const EXTRA_SNAPSHOTS: usize = heapray_diagnose::EXTRA_SNAPSHOTS;
 
@@ -79,7 +82,25 @@ impl Leaks {
         for found in &verdict.findings {
             self.judge(found, &mut answer);
         }
+        self.add_lengths(&mut answer.findings);
         Ok(answer)
+    }
+
+    /// Looks up how long the holders were and are.
+    fn add_lengths(&self, findings: &mut [Finding]) {
+        let [(first, _), .., (last, _)] = &self.seen[..] else { return };
+        if findings.is_empty() {
+            return;
+        }
+        let options = GrowthOptions { limit: LENGTHS_MAX, ..GrowthOptions::default() };
+        let grown = heapray_heap::growth(&first.heap, &last.heap, &options);
+        for finding in findings {
+            let holders = grown.holders.iter().filter(|row| row.stable_name == finding.holder);
+            let mut lengths = holders.filter_map(|row| row.length_before.zip(row.length_after));
+            let containers = grown.containers.iter().filter(|row| row.trail.text == finding.holder);
+            let others = containers.map(|row| (row.length_before, row.length_after)).next();
+            finding.length = lengths.next().or(others);
+        }
     }
 
     /// Takes a finding over, or dismisses it where it is below the threshold asked for.
@@ -127,7 +148,8 @@ fn figures(row: &heapray_diagnose::Figures) -> Figures {
 }
 
 fn finding(found: &heapray_diagnose::Finding) -> Finding {
-    let share = |t: &heapray_diagnose::TypeGrowth| TypeShare { name: t.name.clone(), count: t.count, bytes: t.bytes };
+    let share =
+        |t: &heapray_diagnose::TypeGrowth| TypeShare { name: t.name.clone(), count: t.count, bytes: t.bytes };
     Finding {
         kind: found.kind.to_string(),
         holder: found.holder.clone(),
@@ -141,6 +163,7 @@ fn finding(found: &heapray_diagnose::Finding) -> Finding {
         allocated_at: found.allocated_at.clone(),
         advice: found.advice.clone(),
         source: found.source.clone(),
+        length: None,
         objects_per_hour: found.objects_per_hour,
     }
 }

@@ -62,7 +62,11 @@ impl Session {
         let text = if part.starts_with('[') { part.replace('"', "'") } else { format!(".{part}") };
         let find = |all: &[Reference], text: &str| all.iter().find(|r| r.text == text).map(|r| r.node);
         find(&direct, &text).or_else(|| {
-            let hidden = direct.iter().find(|r| r.text == ".__dict__" || r.text.is_empty())?;
+            let is_module = self.heap.kind(node) == TypeKind::Module;
+            let is_namespace = |r: &&Reference| {
+                r.text == ".__dict__" || (is_module && self.heap.kind(r.node) == TypeKind::Dict)
+            };
+            let hidden = direct.iter().find(is_namespace)?;
             let inner = referents(&self.heap, hidden.node, usize::MAX);
             find(&inner, &text).or_else(|| find(&inner, &format!("['{part}']")))
         })

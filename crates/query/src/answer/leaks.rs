@@ -89,6 +89,9 @@ pub struct Finding {
     /// Source file and line that belong to the holder, where known. Text only.
     #[serde(skip)]
     pub source: Option<String>,
+    /// Elements of the holder in the first and the last snapshot, where it is a container. Text only.
+    #[serde(skip)]
+    pub length: Option<(u64, u64)>,
     /// Objects gained per hour. Text only.
     #[serde(skip)]
     pub objects_per_hour: f64,

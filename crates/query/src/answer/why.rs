@@ -69,6 +69,8 @@ pub struct TrailGroup {
     pub block_bytes: u64,
     /// What they retain together, bytes.
     pub retained_bytes: u64,
+    /// What to cut so that its example goes, and what goes with it.
+    pub cut: Option<Cut>,
     /// One of its trails.
     pub example: Trail,
 }

@@ -15,12 +15,14 @@ impl Session {
             Chain::Module(trail) => (true, trail),
             Chain::NoModule(trail) => (false, trail),
         };
+        let mut picture = self.line(&format!("chain to {subject}"), &trail.nodes);
+        self.mark_cut(&mut picture, self.cut_of(node).map(|cut| cut.node));
         Ok(ChainAnswer {
             process: self.process.clone(),
             subject: subject.to_string(),
             object: rows::object(&self.heap, node),
             from_module,
-            picture: self.line(&format!("chain to {subject}"), &trail.nodes),
+            picture,
             trail: rows::trail(&self.heap, &trail),
             coverage: self.coverage.clone(),
         })

@@ -55,7 +55,8 @@ impl Session {
         if !found.garbage.is_empty() && found.garbage.iter().all(|group| group.frozen == group.objects) {
             return Some("it is frozen (gc.freeze)".to_owned());
         }
-        let due = |i: u8| Some(format!("{}/{}", int(&format!("gc.count{i}"))?, int(&format!("gc.threshold{i}"))?));
+        let due =
+            |i: u8| Some(format!("{}/{}", int(&format!("gc.count{i}"))?, int(&format!("gc.threshold{i}"))?));
         let counts: Option<Vec<String>> = (0..3).map(due).collect();
         let counts = counts.map(|counts| format!(" (counts/thresholds {})", counts.join(" ")));
         Some(format!("the next full collection is not due yet{}", counts.unwrap_or_default()))

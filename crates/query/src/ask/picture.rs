@@ -38,6 +38,20 @@ impl Session {
         }
     }
 
+    /// Marks the reference to cut, where the picture shows it and marks none yet.
+    pub(crate) fn mark_cut(&self, picture: &mut Picture, cut_node: Option<u32>) {
+        let Some(cut_node) = cut_node.filter(|_| !picture.edges.iter().any(|edge| edge.cut)) else { return };
+        let name = rows::object_name(&self.heap, cut_node);
+        let is_cut = |node: &PictureNode| node.count == 1 && node.object == name && node.role != Role::More;
+        let entries = picture.edges.iter().filter(|edge| is_cut(&picture.nodes[edge.to])).count();
+        if entries != 1 {
+            return;
+        }
+        for edge in picture.edges.iter_mut().filter(|edge| is_cut(&picture.nodes[edge.to])) {
+            edge.cut = true;
+        }
+    }
+
     fn fold(&self, node: &heapray_heap::PictureNode) -> PictureNode {
         let is_object = node.role != heapray_heap::Role::More;
         PictureNode {
@@ -68,7 +82,8 @@ impl Session {
         for (i, node) in nodes.iter().enumerate() {
             if i >= CHAIN_ENDS && i < CHAIN_ENDS + left_out {
                 if i == CHAIN_ENDS {
-                    let more = PictureNode { role: Role::More, count: left_out as u64, ..PictureNode::default() };
+                    let more =
+                        PictureNode { role: Role::More, count: left_out as u64, ..PictureNode::default() };
                     self.append(&mut picture, more, None);
                 }
                 continue;

@@ -18,7 +18,16 @@ impl Session {
         };
         let found = why(&self.heap, &targets, &options);
         let whole = self.block_bytes();
-        let group = |group| self.group(group, found.targets);
+        let group = |group| self.group(group, found.targets, whole);
+        let mut picture =
+            self.picture(&format!("what keeps {subject} alive"), &targets, walk, Direction::Referrers);
+        let first = found.groups.first().and_then(|group| group.example.nodes.last());
+        let cut_node = match (&found.outermost_cut, first) {
+            (Some(cut), _) => Some(cut.node),
+            (None, Some(first)) if targets.len() > 1 => self.cut_of(*first).map(|cut| cut.node),
+            _ => None,
+        };
+        self.mark_cut(&mut picture, cut_node);
         Ok(WhyAnswer {
             process: self.process.clone(),
             subject: subject.to_string(),
@@ -34,10 +43,10 @@ impl Session {
             groups: found.groups.iter().map(group).collect(),
             referrers: {
                 let all = found.referrers.iter().map(|group| group.count).sum();
-                found.referrers.iter().map(|group| self.group(group, all)).collect()
+                found.referrers.iter().map(|group| self.group(group, all, whole)).collect()
             },
             coverage: self.coverage.clone(),
-            picture: self.picture(&format!("what keeps {subject} alive"), &targets, walk, Direction::Referrers),
+            picture,
         })
     }
 
@@ -52,13 +61,21 @@ impl Session {
         }
     }
 
-    fn group(&self, group: &heapray_heap::TrailGroup, all: u64) -> TrailGroup {
+    /// The outermost place to cut for one object.
+    pub(crate) fn cut_of(&self, node: u32) -> Option<heapray_heap::Cut> {
+        let options = WhyOptions { max_trails: 1, ..WhyOptions::default() };
+        why(&self.heap, &[node], &options).outermost_cut
+    }
+
+    fn group(&self, group: &heapray_heap::TrailGroup, all: u64, whole: u64) -> TrailGroup {
+        let cut = group.example.nodes.last().and_then(|node| self.cut_of(*node));
         TrailGroup {
             shape: group.shape.clone(),
             count: group.count,
             share: rows::share(group.count, all),
             block_bytes: group.bytes,
             retained_bytes: group.retained,
+            cut: cut.map(|cut| self.cut(&cut, whole)),
             example: rows::trail(&self.heap, &group.example),
         }
     }

@@ -64,7 +64,7 @@ fn draw_node(out: &mut String, node: &PictureNode, scene: &Scene, i: usize) {
     let _ = writeln!(out, "<g><title>{}</title>", escaped(&words::tooltip(node).join("\n")));
     if node.count > 1 && node.role != Role::More {
         for by in [6.0, 3.0] {
-            shape(out, node.role, Point { x: at.x + by, y: at.y - by }, size, &paint);
+            shape(out, node.role, Point { x: at.x + by, y: at.y + by }, size, &paint);
         }
     }
     shape(out, node.role, at, size, &paint);

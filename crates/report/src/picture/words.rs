@@ -22,7 +22,8 @@ pub(super) fn lines(node: &PictureNode) -> Vec<String> {
         lines[0] = format!("{} ×{}", shorten(&lines[0], CHARS_MAX - 8), thousands(node.count));
     }
     lines.extend(node.length.map(|n| format!("{} item{}", thousands(n), if n == 1 { "" } else { "s" })));
-    if node.retained_bytes > 0 {
+    // A root is no place to cut, and a module's own figure misleads: functions hold its dict too.
+    if node.retained_bytes > 0 && !matches!(node.role, Role::Module | Role::Frame | Role::Root) {
         lines.push(format!("retains {}", bytes(node.retained_bytes)));
     }
     lines.iter().map(|line| shorten(line, CHARS_MAX)).collect()

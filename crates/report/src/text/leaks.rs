@@ -36,6 +36,9 @@ fn finding(finding: &Finding, style: &Style) -> String {
     text.push_str(&format!("      {}\n", rates(finding)));
     let gained = footer::types(&finding.types, "+", style);
     row(&mut text, "gained", &gained);
+    if let Some((before, after)) = finding.length {
+        row(&mut text, "length", &format!("{} -> {}", thousands(before), thousands(after)));
+    }
     for (i, step) in finding.trail.iter().enumerate() {
         row(&mut text, if i == 0 { "trail" } else { "" }, &sanitize(step));
     }

@@ -8,14 +8,23 @@ const OBJECTS_MAX: usize = 12;
 
 /// The objects of a trail, one line each, from the root down.
 pub(super) fn objects(trail: &Trail, indent: &str, style: &Style) -> String {
-    let (head, tail) = split(&trail.objects);
-    let left_out = trail.n_objects.saturating_sub((head.len() + tail.len()) as u64);
+    let named = from_root(trail);
+    let skipped = (trail.objects.len() - named.len()) as u64;
+    let (head, tail) = split(named);
+    let left_out = trail.n_objects.saturating_sub(skipped + (head.len() + tail.len()) as u64);
     let mut lines: Vec<String> = head.iter().map(|object| line(object, indent, style)).collect();
     if left_out > 0 {
         lines.push(format!("{indent}… {} more …\n", crate::thousands(left_out)));
     }
     lines.extend(tail.iter().map(|object| line(object, indent, style)));
     lines.concat()
+}
+
+/// The objects that the expression names: the interpreter and `sys.modules` go without saying.
+fn from_root(trail: &Trail) -> &[TrailObject] {
+    let is_module = |object: &TrailObject| trail.root == "module" && object.type_name == "module";
+    let first = trail.objects.iter().position(is_module).unwrap_or(0);
+    &trail.objects[first..]
 }
 
 fn split(objects: &[TrailObject]) -> (&[TrailObject], &[TrailObject]) {

@@ -4,7 +4,7 @@ use super::footer::{self, footer, n_of};
 use super::trail::{object, objects};
 use crate::table::{Align, Table};
 use crate::{Style, bytes, percent, sanitize, thousands};
-use heapray_query::answer::{Cut, TrailGroup, WhyAnswer};
+use heapray_query::answer::{Cut, Trail, TrailGroup, WhyAnswer};
 
 /// What keeps it alive.
 pub fn why(answer: &WhyAnswer, style: &Style) -> String {
@@ -33,7 +33,10 @@ fn verdict(answer: &WhyAnswer, style: &Style) -> String {
         Some(cut) => format!("{}  {}\n", style.bad("HELD"), cut_line(cut, style)),
         None => unheld(answer, style),
     };
-    text.push_str(&format!("      what    {subject}, retains {}\n", bytes(answer.retained_bytes)));
+    let retains = bytes(answer.retained_bytes);
+    let retains =
+        if answer.n_objects == 1 { format!("retains {retains}") } else { format!("retain {retains}") };
+    text.push_str(&format!("      what    {subject}, {retains}\n"));
     if let (Some(nearest), Some(outermost)) = (&answer.nearest_cut, &answer.outermost_cut)
         && nearest.reference != outermost.reference
     {
@@ -58,7 +61,7 @@ fn cut_line(cut: &Cut, style: &Style) -> String {
     )
 }
 
-/// No single reference holds it: nothing does, or several do.
+/// No single reference holds all that was asked about: nothing does, or several do.
 fn unheld(answer: &WhyAnswer, style: &Style) -> String {
     match answer.trails.first().map(|trail| trail.root.as_str()) {
         None => format!("{}  nothing holds it\n", style.strong("FREE")),
@@ -69,24 +72,38 @@ fn unheld(answer: &WhyAnswer, style: &Style) -> String {
             "{}  its reference count says that something holds it, but nothing refers to it: C code lost a reference\n",
             style.bad("LOST")
         ),
+        Some(_) if answer.n_objects > 1 => several(answer, style),
         Some(_) if answer.trails.len() > 1 || answer.more_trails => format!(
-            "{}  by several roots: no single cut frees it; each of the trails below must be cut\n",
+            "{}  from several places: no single cut frees it, each of the trails below must be cut\n",
             style.bad("HELD")
         ),
         Some(_) => format!("{}  by a root itself\n", style.bad("HELD")),
     }
 }
 
+/// Many objects in several places: the place of most of them.
+fn several(answer: &WhyAnswer, style: &Style) -> String {
+    let Some(group) = answer.groups.first() else {
+        return format!("{}  from several places\n", style.bad("HELD"));
+    };
+    let what = match &group.cut {
+        Some(cut) => cut_line(cut, style),
+        None => style.strong(&sanitize(&group.shape)),
+    };
+    let share = percent(group.share);
+    format!("{}  {what}, that is {share} of them; see the other forms below\n", style.bad("HELD"))
+}
+
 fn trails(answer: &WhyAnswer, style: &Style) -> String {
     let mut text = String::new();
+    if answer.n_objects > 1
+        && let Some(group) = answer.groups.first()
+    {
+        return trail(&group.example, "trail", style);
+    }
     for (i, trail) in answer.trails.iter().enumerate() {
         let label = if i == 0 { "trail" } else { "and" };
-        text.push_str(&format!(
-            "      {label:<6}  {}  {}\n",
-            style.strong(&sanitize(&trail.expression)),
-            style.dim(&format!("({}, {})", sanitize(&trail.root), sanitize(&trail.holder)))
-        ));
-        text.push_str(&objects(trail, "              ", style));
+        text.push_str(&self::trail(trail, label, style));
     }
     match (answer.trails.len(), answer.more_trails) {
         (_, true) => text.push_str("      …       more independent trails exist (--limit)\n"),
@@ -96,6 +113,15 @@ fn trails(answer: &WhyAnswer, style: &Style) -> String {
         _ => {}
     }
     text
+}
+
+fn trail(trail: &Trail, label: &str, style: &Style) -> String {
+    format!(
+        "      {label:<6}  {}  {}\n{}",
+        style.strong(&sanitize(&trail.expression)),
+        style.dim(&format!("({}, {})", sanitize(&trail.root), sanitize(&trail.holder))),
+        objects(trail, "              ", style)
+    )
 }
 
 fn groups(title: &str, groups: &[TrailGroup], style: &Style) -> String {

@@ -1,43 +1,79 @@
-//! Answers with plausible and with hostile content, for the golden files.
+//! Synthetic snapshots: the story, hostile names, nothing at all.
 
-use heapray_query::answer::{Picture, PictureEdge, PictureNode, Role};
+use heapray_capture::SnapshotFile;
+use heapray_heap::synthetic::Builder;
+use heapray_query::Session;
+use heapray_wire::{NodeFlags, TypeKind};
 
-/// The story's picture: one leaked array, what holds it.
-pub fn story_picture() -> Picture {
-    let node = |role, type_name: &str, count, retained_bytes| PictureNode {
-        role,
-        type_name: type_name.into(),
-        count,
-        retained_bytes,
-        block_bytes: 112 * count,
-        object: "0x7f3a5c0e2d10".into(),
-        ..PictureNode::default()
-    };
-    let nodes = vec![
-        PictureNode { trail: "data_pipeline.buffer[99998]".into(), ..node(Role::Target, "numpy.ndarray", 99_812, 768_000_000) },
-        PictureNode { length: Some(99_812), ..node(Role::Object, "list", 1, 768_800_000) },
-        PictureNode { name: Some("data_pipeline".into()), ..node(Role::Module, "module", 1, 769_000_000) },
-        PictureNode { name: Some("normalize_vectors (data_pipeline.py:14)".into()), ..node(Role::Frame, "frame", 1, 0) },
-        PictureNode { length: Some(100), ..node(Role::Object, "list", 1, 1_200) },
-        PictureNode { name: Some("static Handlers in libpython3.12.so".into()), ..node(Role::Native, "native static", 1, 0) },
-        node(Role::Object, "function", 1, 9_000),
-        PictureNode { name: Some("interpreter 0".into()), ..node(Role::Root, "interpreter", 1, 0) },
-        node(Role::More, "", 12, 0),
-        PictureNode { length: Some(3), ..node(Role::Object, "dict", 4_211, 1_000_000) },
-    ];
-    let edge = |from, to, label: &str, count| PictureEdge { from, to, label: label.into(), count, dominates: false, cut: false };
-    let edges = vec![
-        PictureEdge { dominates: true, ..edge(1, 0, "[*]", 99_812) },
-        PictureEdge { dominates: true, cut: true, ..edge(2, 1, ".buffer", 1) },
-        edge(3, 4, "batch", 1),
-        edge(4, 0, "[*]", 100),
-        edge(5, 6, "+0x18", 1),
-        edge(6, 1, ".__defaults__[0]", 1),
-        PictureEdge { dominates: true, ..edge(7, 2, "sys.modules", 1) },
-        edge(8, 0, "", 12),
-        edge(9, 0, "['array']", 4_211),
-        edge(2, 6, ".flush", 1),
-        edge(6, 6, ".__wrapped__", 1),
-    ];
-    Picture { title: "why numpy.ndarray ×99,812 is alive — process 4242".into(), nodes, edges }
+/// The story at a moment when `buffer` holds this many arrays; a frame and a signal handler hold some more.
+pub fn story(n_arrays: u32) -> SnapshotFile {
+    let mut b = Builder::new();
+    b.fact("pid", 4242);
+    b.fact("rss_bytes", 100_000_000 + i64::from(n_arrays) * 8_064);
+    b.fact("pause_us", 12_340);
+    b.fact("taken_unix_ns", 1_760_000_000_000_000_000 + i64::from(n_arrays) * 300_000_000);
+    b.fact("coverage.references", 100_000);
+    b.fact("coverage.explained_references", 99_950);
+    b.fact("gc.enabled", 0);
+    let module = b.module_node("data_pipeline");
+    let config = b.dict();
+    b.global("data_pipeline", "config", config);
+    let text = b.str("threshold");
+    b.set_item(config, "limit", text);
+    let buffer = b.list(&[]);
+    b.global("data_pipeline", "buffer", buffer);
+    let handler = b.object("function", TypeKind::Function);
+    b.name(handler, "data_pipeline.flush");
+    b.global("data_pipeline", "flush", handler);
+    let handlers = b.synthetic(TypeKind::NativeStatic, "static Handlers in libpython3.12.so");
+    b.push(handlers, handler);
+    let frame = b.frame("thread 4242", "normalize_vectors (data_pipeline.py:14)");
+    let batch = b.list(&[]);
+    b.local(frame, "batch", batch);
+    for _ in 0..3 {
+        let array = array(&mut b);
+        b.push(batch, array);
+    }
+    let (left, right) = (b.instance("app.Node"), b.instance("app.Node"));
+    b.attribute(left, "next", right);
+    b.attribute(right, "back", left);
+    for _ in 0..n_arrays {
+        let array = array(&mut b);
+        b.push(buffer, array);
+    }
+    let _ = module;
+    SnapshotFile { processes: vec![b.build()], losses: Vec::new() }
+}
+
+fn array(b: &mut Builder) -> u32 {
+    let array = b.object("numpy.ndarray", TypeKind::Other);
+    b.bytes(array, 8_064);
+    array
+}
+
+/// Names as an attacker would choose them, and figures at the end of their range.
+pub fn hostile() -> SnapshotFile {
+    let mut b = Builder::new();
+    b.fact("pid", i64::MIN);
+    b.fact("rss_bytes", i64::MAX);
+    let evil = "x\"]; <script>alert('1')</script> & \x1b[31mred\x1b[0m\nline\u{202e}txet\u{0}";
+    let holder = b.list(&[]);
+    b.global(evil, evil, holder);
+    let object = b.object(evil, TypeKind::Instance);
+    b.bytes(object, u64::MAX / 4);
+    b.flag(object, NodeFlags::FINALIZER);
+    b.name(object, evil);
+    b.push(holder, object);
+    b.attribute(object, evil, object);
+    SnapshotFile { processes: vec![b.build()], losses: Vec::new() }
+}
+
+/// A process without any object.
+pub fn empty() -> SnapshotFile {
+    SnapshotFile { processes: vec![Builder::new().build()], losses: Vec::new() }
+}
+
+/// A session over the only process.
+pub fn session(file: SnapshotFile) -> Session {
+    Session::new(file, None).expect("one process")
 }
