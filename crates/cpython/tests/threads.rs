@@ -58,13 +58,14 @@ workers = [threading.Thread(target=t, args=a, daemon=True)
            for t, a in ((recurse, (7,)), (through_generator, ()), (through_c, ()))]
 for w in workers: w.start()
 ready.wait()
-import time
+import linecache, time
+def is_settled(f):
+    line = linecache.getline(f.f_code.co_filename, f.f_lineno).strip()
+    return line == 'waiter.acquire()' and f.f_back.f_back.f_code is leaf.__code__
 def settled():
     frames = sys._current_frames()
-    return all(frames[w.ident].f_code.co_name == 'wait' and frames[w.ident].f_back.f_code.co_name in ('wait', 'leaf')
-               for w in workers)
-while not settled(): time.sleep(0.001)
-time.sleep(0.05)
+    return all(is_settled(frames[w.ident]) for w in workers)
+while not settled(): time.sleep(0)
 frames = sys._current_frames()
 for w in workers:
     rows = [f'{f.f_code.co_name}:{n}' for f, n in traceback.walk_stack(frames[w.ident])]
