@@ -4,7 +4,7 @@
 mod common;
 
 use common::{empty, hostile, session, story};
-use heapray_query::answer::Picture;
+use heapray_query::answer::{Picture, Role};
 use heapray_query::{Find, Leaks, LeaksOptions, Session, Subject, TypeOrder, Walk, growth};
 use heapray_report::{Style, json, picture, text};
 use std::path::PathBuf;
@@ -81,6 +81,14 @@ fn pictures_of_the_story_are_drawn_as_agreed() {
     assert!(why.edges.iter().any(|edge| edge.cut), "{why:?}");
     let chain = session.chain(&subject("data_pipeline.buffer[7]")).expect("there is one").picture;
     check("chain.dot", &picture::dot(&chain));
+}
+
+#[test]
+fn neighbours_left_out_of_a_picture_are_one_box() {
+    let session = session(story(5));
+    let answer = session.refs(&subject("data_pipeline"), Walk::new(5, Some(3), 1)).expect("a module");
+    assert!(answer.picture.nodes.iter().any(|node| node.role == Role::More), "{:?}", answer.picture);
+    assert!(picture::svg(&answer.picture).contains(" more</text>"));
 }
 
 #[test]

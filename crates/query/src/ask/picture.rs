@@ -27,7 +27,10 @@ impl Session {
                 to: edge.to,
                 label: edge.label.clone(),
                 count: edge.count,
-                dominates: from.count == 1 && self.heap.dominator(to.example) == Some(from.example),
+                dominates: from.count == 1
+                    && from.role != heapray_heap::Role::More
+                    && to.role != heapray_heap::Role::More
+                    && self.heap.dominator(to.example) == Some(from.example),
                 cut: edge.cut,
             }
         });

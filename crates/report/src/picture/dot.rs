@@ -41,7 +41,7 @@ fn node_attributes(node: &PictureNode) -> String {
 
 fn edge_attributes(edge: &PictureEdge) -> String {
     let mut attributes = format!("label={}", quoted(&words::edge(edge)));
-    if edge.dominates {
+    if edge.dominates && !edge.cut {
         attributes.push_str(", penwidth=3, color=\"#33373d\"");
     }
     if edge.cut {
