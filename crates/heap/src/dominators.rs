@@ -4,8 +4,9 @@
 //! later region to an earlier one counts for nothing: garbage does not share in what lives. No recursion.
 
 use heapray_capture::HeapTables;
-use heapray_wire::NO_NODE;
+use heapray_wire::{NO_NODE, NodeFlags};
 
+use crate::PhaseSink;
 use crate::graph::Graph;
 use crate::roots::Roots;
 
@@ -18,6 +19,29 @@ pub(crate) struct Dominators {
     pub(crate) garbage_heads: Vec<u32>,
 }
 
+/// Leaves that one object holds once: it dominates them, no search needs to see them. Half of a real heap.
+struct Leaves(Vec<u64>);
+
+impl Leaves {
+    fn new(tables: &HeapTables, graph: &Graph) -> Leaves {
+        let mut bits = vec![0u64; tables.n_nodes() as usize / 64 + 1];
+        let roots = NodeFlags::ROOT | NodeFlags::ORPHAN;
+        for node in 0..tables.n_nodes() {
+            let is_leaf = tables.targets(node).is_empty()
+                && tables.flags[node as usize].0 & roots == 0
+                && graph.holders(node).len() == 1
+                && graph.shapes.rows[tables.shape[node as usize] as usize].type_node == NO_NODE;
+            bits[node as usize / 64] |= u64::from(is_leaf) << (node % 64);
+        }
+        Leaves(bits)
+    }
+
+    #[inline]
+    fn has(&self, node: u32) -> bool {
+        self.0[node as usize / 64] >> (node % 64) & 1 == 1
+    }
+}
+
 /// Depth-first numbers. Number 0 and the two later entries of `bounds` are virtual roots.
 struct Numbering {
     /// Number of each node; 0: not visited.
@@ -28,17 +52,21 @@ struct Numbering {
     parent: Vec<u32>,
     /// Numbers of the three virtual roots and one past the last number.
     bounds: [u32; 4],
+    /// Nodes that get no number.
+    leaves: Leaves,
 }
 
 impl Dominators {
     /// Dominators of all nodes. Near O(nodes + edges) on real heaps; 28 bytes a node while it runs.
-    pub(crate) fn new(tables: &HeapTables, graph: &Graph, roots: &Roots) -> Dominators {
+    pub(crate) fn new(tables: &HeapTables, graph: &Graph, roots: &Roots, phase: PhaseSink<'_>) -> Dominators {
+        phase("numbering");
         let n_nodes = tables.n_nodes() as usize;
         let mut numbering = Numbering {
             number: vec![0; n_nodes],
             node: Vec::with_capacity(n_nodes + 3),
             parent: Vec::with_capacity(n_nodes + 3),
             bounds: [0; 4],
+            leaves: Leaves::new(tables, graph),
         };
         numbering.region(tables, graph, 0, roots.live.iter().map(|(node, _)| *node));
         numbering.region(tables, graph, 1, roots.lost.iter().copied());
@@ -50,6 +78,7 @@ impl Dominators {
             roots.lost.clone(),
             garbage_heads.clone(),
         ];
+        phase("dominators");
         let idom = semi_nca(graph, numbering, &starts);
         Dominators { idom, garbage_heads }
     }
@@ -99,6 +128,7 @@ impl Numbering {
                 let target = targets[cursor as usize];
                 cursor += 1;
                 if target < n_nodes
+                    && !self.leaves.has(target)
                     && self.number[target as usize] == 0
                     && graph.shapes.holds(row, cursor - 1)
                 {
@@ -139,8 +169,8 @@ impl Numbering {
     /// backwards, of which each not yet reached is in a part that nothing else refers to. Leaves no trace.
     fn garbage_heads(&mut self, tables: &HeapTables, graph: &Graph) -> Vec<u32> {
         let done = self.node.len();
-        let candidates: Vec<u32> =
-            (0..tables.n_nodes()).filter(|node| self.number[*node as usize] == 0).collect();
+        let is_unseen = |node: &u32| self.number[*node as usize] == 0 && !self.leaves.has(*node);
+        let candidates: Vec<u32> = (0..tables.n_nodes()).filter(is_unseen).collect();
         let mut cursors = Vec::new();
         let mut starts = Vec::new();
         for is_instance in [true, false] {
@@ -211,7 +241,7 @@ impl Forest {
 
 /// Semidominators from the last number to the first, then nearest common ancestors from the first to the last.
 fn semi_nca(graph: &Graph, numbering: Numbering, starts: &[Vec<u32>; 3]) -> Vec<u32> {
-    let Numbering { number, node, parent, bounds } = numbering;
+    let Numbering { number, node, parent, bounds, leaves } = numbering;
     let mut semi = parent.clone();
     for (region, starts) in starts.iter().enumerate() {
         for &start in starts {
@@ -227,10 +257,16 @@ fn semi_nca(graph: &Graph, numbering: Numbering, starts: &[Vec<u32>; 3]) -> Vec<
         let (first, end) = (bounds[region] + 1, bounds[region + 1]);
         for at in (first..end).rev() {
             let mut least = semi[at as usize];
-            for &holder in graph.holders(node[at as usize]) {
+            let holders = graph.holders(node[at as usize]);
+            // Its one holder is its parent.
+            let holders = if holders.len() == 1 { &[] } else { holders };
+            for &holder in holders {
                 let from = number[holder as usize];
                 if from < end {
                     least = least.min(if from < at { from } else { forest.eval(from, at + 1) });
+                }
+                if least == bounds[region] {
+                    break;
                 }
             }
             semi[at as usize] = least;
@@ -238,12 +274,22 @@ fn semi_nca(graph: &Graph, numbering: Numbering, starts: &[Vec<u32>; 3]) -> Vec<
         }
     }
     drop(forest);
+    let n_nodes = number.len();
     drop(number);
-    nearest_common_ancestors(&node, parent, &semi, &bounds)
+    let mut idom = nearest_common_ancestors(n_nodes, &node, (parent, &semi), &bounds);
+    for node in (0..n_nodes as u32).filter(|node| leaves.has(*node)) {
+        idom[node as usize] = graph.holders(node)[0];
+    }
+    idom
 }
 
-fn nearest_common_ancestors(node: &[u32], mut idom: Vec<u32>, semi: &[u32], bounds: &[u32; 4]) -> Vec<u32> {
-    let mut by_node = vec![NO_NODE; node.len() - 3];
+fn nearest_common_ancestors(
+    n_nodes: usize,
+    node: &[u32],
+    (mut idom, semi): (Vec<u32>, &[u32]),
+    bounds: &[u32; 4],
+) -> Vec<u32> {
+    let mut by_node = vec![NO_NODE; n_nodes];
     for at in 0..node.len() as u32 {
         if bounds.contains(&at) {
             continue;

@@ -47,8 +47,7 @@ impl Heap {
         phase("graph");
         let graph = Graph::build(&tables);
         let roots = Roots::new(&tables);
-        phase("dominators");
-        let Dominators { idom, garbage_heads } = Dominators::new(&tables, &graph, &roots);
+        let Dominators { idom, garbage_heads } = Dominators::new(&tables, &graph, &roots, phase);
         phase("trails");
         let tree = Tree::grow(&tables, &graph, &roots, &garbage_heads);
         phase("retained");

@@ -188,7 +188,7 @@ impl Drawing<'_> {
 
     fn place(&mut self, members: Vec<u32>, role: Role, depth: u32) -> usize {
         let at = self.boxes.len();
-        members.iter().for_each(|node| drop(self.box_of.insert(*node, at)));
+        self.box_of.extend(members.iter().map(|node| (*node, at)));
         self.boxes.push(Group { members, role, depth, more: 0 });
         at
     }
