@@ -57,7 +57,11 @@ pub(super) fn references<M: Memory, S: Sink>(
         managed(mem, rt, info, object, out)
     };
     for offset in &info.unknown {
-        out.guess(body.word(mem, u64::from(*offset)), *offset);
+        // A word with the object's own address is C's way to find it, not a reference (Cython's functions).
+        let word = body.word(mem, u64::from(*offset));
+        if word != object {
+            out.guess(word, *offset);
+        }
     }
     read
 }

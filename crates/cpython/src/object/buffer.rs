@@ -200,6 +200,21 @@ pub(super) mod numpy {
         Read::complete_if(got == bytes / 8)
     }
 
+    /// What the `__sizeof__` of a scalar type adds to the basic size, by the bits in its name: `numpy.float64`.
+    pub(in crate::object) fn scalar_bytes(name: &str) -> u64 {
+        let Some(name) = name.strip_prefix("numpy.") else { return 0 };
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        match (digits.parse::<u64>(), name) {
+            (Ok(bits), _) => bits / 8,
+            (_, "bool" | "bool_") => 1,
+            (_, "intc" | "uintc") => 4,
+            (_, "longlong" | "ulonglong") => 8,
+            (_, "longdouble") => 16,
+            (_, "clongdouble") => 32,
+            _ => 0,
+        }
+    }
+
     /// `ndarray.__sizeof__` less the basic size, in bytes.
     pub(in crate::object) fn extra_size<M: Memory>(mem: &M, object: u64) -> u64 {
         let dims = n_dims(mem, object) * 16;

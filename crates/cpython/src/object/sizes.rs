@@ -24,7 +24,8 @@ pub(super) fn shallow_size<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, ob
 fn header<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
     let static_type = || info.kind == ObjectKind::Type && !type_object::is_heap(mem, object);
     match rt.layout.objects.headers {
-        Headers::CollectedObject | Headers::ByTypeNotStatic if static_type() => 0,
+        Headers::CollectedObject if static_type() => 0,
+        Headers::ByTypeNotStatic if static_type() && info.name == "type" => 0,
         _ => info.presize,
     }
 }
@@ -61,6 +62,7 @@ fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
         }
         ObjectKind::Decimal => basic + buffer::decimal(mem, object).map_or(0, |(_, bytes)| bytes),
         ObjectKind::NumpyArray => basic.saturating_add(buffer::numpy::extra_size(mem, object)),
+        ObjectKind::NumpyScalar | ObjectKind::Float => basic + buffer::numpy::scalar_bytes(&info.name),
         ObjectKind::Type => type_object::size(mem, rt, object),
         ObjectKind::Generator | ObjectKind::Coroutine | ObjectKind::AsyncGenerator => {
             own_bytes(mem, rt, info, object)

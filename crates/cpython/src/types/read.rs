@@ -193,6 +193,8 @@ fn describe<M: Memory>(mem: &M, levels: &[Level], info: &mut TypeInfo) {
     let base_known = levels.iter().skip(1).any(|level| level.record.is_some());
     info.unknown_items =
         info.kind == ObjectKind::Other && !base_known && info.item_size != 0 && info.item_size % 8 == 0;
+    let special = [info.dict_offset, info.weaklist_offset];
+    info.members.retain(|member| !special.contains(&i64::from(member.offset)));
     let TypeInfo { fields, unknown, .. } = info;
     unknown.retain(|offset| !fields.iter().any(|field| u32::from(field.offset) == *offset));
 }
