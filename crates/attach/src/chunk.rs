@@ -36,51 +36,58 @@ impl Bytes {
     }
 }
 
-/// A chunk, loaded. Offsets are from the chunk's start.
+/// Consecutive readable bytes of a chunk.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    /// Offset of the first byte from the chunk's start.
+    pub(crate) start: u32,
+    /// The bytes; the stretch ends with them.
+    pub(crate) bytes: Bytes,
+}
+
+impl Stretch {
+    /// The bytes from `offset` on; empty where it is outside.
+    #[inline]
+    fn tail(&self, offset: u32) -> &[u8] {
+        self.bytes.as_slice().get(offset.wrapping_sub(self.start) as usize..).unwrap_or_default()
+    }
+}
+
+/// A chunk, loaded.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    /// Bytes from `start` on.
-    pub(crate) bytes: Bytes,
-    /// Offset of the first readable byte.
-    pub(crate) start: u32,
-    /// One past the end of the first readable stretch.
-    pub(crate) end: u32,
-    /// Further readable stretches, ascending and apart.
-    pub(crate) more: Box<[(u32, u32)]>,
+    /// Its first readable stretch, nearly always the only one.
+    first: Stretch,
+    /// Further ones, ascending and apart.
+    more: Box<[Stretch]>,
 }
 
 impl Chunk {
-    /// A chunk with nothing readable.
-    pub(crate) fn empty() -> Self {
-        Self { bytes: Bytes::Zeros(0), start: 0, end: 0, more: Box::default() }
-    }
-
-    /// A chunk of these readable stretches (ascending, apart); `bytes` goes from the first one's start to the last one's end.
-    pub(crate) fn new(bytes: Bytes, stretches: &[(u32, u32)]) -> Self {
-        match stretches {
-            [] => Self::empty(),
-            [(start, end), more @ ..] => Self { bytes, start: *start, end: *end, more: more.into() },
-        }
+    /// A chunk of these readable stretches, ascending and apart.
+    pub(crate) fn new(stretches: impl IntoIterator<Item = Stretch>) -> Self {
+        let mut stretches = stretches.into_iter();
+        let first = stretches.next().unwrap_or(Stretch { start: 0, bytes: Bytes::Zeros(0) });
+        Self { first, more: stretches.collect() }
     }
 
     /// The readable bytes from `offset` to the end of their stretch.
     #[inline]
     pub(crate) fn tail(&self, offset: u32) -> &[u8] {
-        if offset >= self.start && offset < self.end {
-            return &self.bytes.as_slice()[(offset - self.start) as usize..(self.end - self.start) as usize];
-        }
-        self.tail_of_more(offset)
+        let tail = self.first.tail(offset);
+        if tail.is_empty() { self.tail_of_more(offset) } else { tail }
     }
 
     #[cold]
+    #[inline(never)]
     fn tail_of_more(&self, offset: u32) -> &[u8] {
-        let after = self.more.partition_point(|(start, _)| *start <= offset);
-        match after.checked_sub(1).map(|n| self.more[n]) {
-            Some((_, end)) if offset < end => {
-                &self.bytes.as_slice()[(offset - self.start) as usize..(end - self.start) as usize]
-            }
-            _ => &[],
-        }
+        let after = self.more.partition_point(|stretch| stretch.start <= offset);
+        after.checked_sub(1).map_or(&[], |n| self.more[n].tail(offset))
+    }
+
+    /// What it costs us, in bytes.
+    pub(crate) fn cost_bytes(&self) -> u64 {
+        self.first.bytes.cost_bytes()
+            + self.more.iter().map(|stretch| stretch.bytes.cost_bytes()).sum::<u64>()
     }
 }
 
@@ -88,27 +95,31 @@ impl Chunk {
 mod tests {
     use super::*;
 
+    fn stretch(start: u32, bytes: &[u8]) -> Stretch {
+        Stretch { start, bytes: Bytes::Owned(bytes.into()) }
+    }
+
     #[test]
     fn only_readable_stretches_are_handed_out() {
-        let chunk = Chunk::new(Bytes::Owned((0..=29).collect()), &[(10, 14), (20, 22), (30, 40)]);
+        let chunk = Chunk::new([stretch(10, &[0, 1, 2, 3]), stretch(20, &[7, 8]), stretch(30, &[9; 10])]);
         assert_eq!(chunk.tail(10), [0, 1, 2, 3]);
         assert_eq!(chunk.tail(13), [3]);
-        assert_eq!(chunk.tail(21), [11]);
-        assert_eq!(chunk.tail(39), [29]);
-        for hole in [0, 9, 14, 19, 22, 29, 40, 4_000_000] {
+        assert_eq!(chunk.tail(21), [8]);
+        assert_eq!(chunk.tail(39), [9]);
+        for hole in [0, 9, 14, 19, 22, 29, 40, 4_000_000, u32::MAX] {
             assert!(chunk.tail(hole).is_empty(), "{hole}");
         }
+        assert_eq!(chunk.cost_bytes(), 16);
     }
 
     #[test]
     fn an_empty_chunk_has_nothing() {
-        assert!(Chunk::empty().tail(0).is_empty());
-        assert!(Chunk::new(Bytes::Zeros(0), &[]).tail(5).is_empty());
+        assert!(Chunk::new([]).tail(0).is_empty());
     }
 
     #[test]
     fn zeros_cost_nothing() {
-        let chunk = Chunk::new(Bytes::Zeros(16), &[(0, 16)]);
-        assert_eq!((chunk.tail(8), chunk.bytes.cost_bytes()), (&[0; 8][..], 0));
+        let chunk = Chunk::new([Stretch { start: 0, bytes: Bytes::Zeros(16) }]);
+        assert_eq!((chunk.tail(8), chunk.cost_bytes()), (&[0; 8][..], 0));
     }
 }

@@ -24,7 +24,9 @@ const ROOT_LEN: usize = 1 << (ADDRESS_BITS - CHUNK_SHIFT - TABLE_SHIFT);
 /// Memory that heapray keeps of an image, unless told otherwise.
 pub const DEFAULT_BUDGET_BYTES: u64 = 512 << 20;
 
-type Table = Box<[OnceLock<Chunk>]>;
+const TABLE_LEN: usize = 1 << TABLE_SHIFT;
+
+type Table = Box<[OnceLock<Chunk>; TABLE_LEN]>;
 
 /// What reading an image has cost, and what it could not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +78,7 @@ impl ImageMemory {
             let first = mapping.start >> (CHUNK_SHIFT + TABLE_SHIFT);
             let last = (mapping.end - 1) >> (CHUNK_SHIFT + TABLE_SHIFT);
             for table in first..=last {
-                root[table as usize]
-                    .get_or_insert_with(|| (0..1 << TABLE_SHIFT).map(|_| OnceLock::new()).collect());
+                root[table as usize].get_or_insert_with(empty_table);
             }
         }
         Self { root, mappings, source, budget_bytes, order: Mutex::default(), counters: Counters::default() }
@@ -113,7 +114,7 @@ impl ImageMemory {
     #[inline]
     fn slot(&self, addr: u64) -> Option<&OnceLock<Chunk>> {
         let table = self.root.get((addr >> (CHUNK_SHIFT + TABLE_SHIFT)) as usize)?.as_ref()?;
-        table.get((addr >> CHUNK_SHIFT) as usize & ((1 << TABLE_SHIFT) - 1))
+        Some(&table[(addr >> CHUNK_SHIFT) as usize % TABLE_LEN])
     }
 
     #[inline]
@@ -143,7 +144,7 @@ impl ImageMemory {
     }
 
     fn count(&self, chunk: &Chunk, unreadable: u64) {
-        let cost = chunk.bytes.cost_bytes();
+        let cost = chunk.cost_bytes();
         self.counters.loaded.fetch_add(cost, Ordering::Relaxed);
         self.counters.unreadable.fetch_add(unreadable, Ordering::Relaxed);
         let kept = self.counters.kept.fetch_add(cost, Ordering::Relaxed) + cost;
@@ -159,11 +160,15 @@ impl ImageMemory {
 
     fn evict(&mut self, number: u64) {
         let table = self.root.get_mut((number >> TABLE_SHIFT) as usize).and_then(Option::as_mut);
-        let slot = table.and_then(|table| table.get_mut(number as usize & ((1 << TABLE_SHIFT) - 1)));
-        if let Some(chunk) = slot.and_then(OnceLock::take) {
-            self.counters.kept.fetch_sub(chunk.bytes.cost_bytes(), Ordering::Relaxed);
+        if let Some(chunk) = table.and_then(|table| table[number as usize % TABLE_LEN].take()) {
+            self.counters.kept.fetch_sub(chunk.cost_bytes(), Ordering::Relaxed);
         }
     }
+}
+
+fn empty_table() -> Table {
+    let slots: Box<[OnceLock<Chunk>]> = (0..TABLE_LEN).map(|_| OnceLock::new()).collect();
+    slots.try_into().expect("it has this length")
 }
 
 impl Memory for ImageMemory {

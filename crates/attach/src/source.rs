@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use heapray_linux::{CoreFile, FileRoot, Mapping, RemoteMemory};
 
-use crate::chunk::{Bytes, CHUNK_BYTES, Chunk};
+use crate::chunk::{Bytes, CHUNK_BYTES, Chunk, Stretch};
 use crate::fault::libc_errno;
 
 /// Bits of a pagemap entry: present, swapped (Documentation/admin-guide/mm/pagemap.rst).
@@ -83,7 +84,7 @@ impl Source {
 }
 
 impl Frozen {
-    fn fill(&self, builder: &mut Builder, range: std::ops::Range<u64>, mapping: &Mapping) {
+    fn fill(&self, builder: &mut Builder, range: Range<u64>, mapping: &Mapping) {
         let anonymous = mapping.inode == 0 && !mapping.shared;
         let mut at = range.start;
         for run in self.runs(&range, anonymous) {
@@ -101,10 +102,10 @@ impl Frozen {
     }
 
     /// The stretches of `range` that exist; all of it where we cannot know.
-    fn runs(&self, range: &std::ops::Range<u64>, anonymous: bool) -> Vec<std::ops::Range<u64>> {
+    fn runs(&self, range: &Range<u64>, anonymous: bool) -> Vec<Range<u64>> {
         let entries = if anonymous { self.entries(range) } else { None };
         let Some(entries) = entries else { return vec![range.clone()] };
-        let mut runs: Vec<std::ops::Range<u64>> = Vec::new();
+        let mut runs: Vec<Range<u64>> = Vec::new();
         for (n, entry) in entries.iter().enumerate() {
             if entry & PAGE_EXISTS == 0 {
                 continue;
@@ -118,7 +119,7 @@ impl Frozen {
         runs
     }
 
-    fn entries(&self, range: &std::ops::Range<u64>) -> Option<Vec<u64>> {
+    fn entries(&self, range: &Range<u64>) -> Option<Vec<u64>> {
         let n = usize::try_from((range.end - range.start) / self.page_bytes).ok()?;
         let mut bytes = vec![0; 8 * n];
         self.pagemap.as_ref()?.read_exact_at(&mut bytes, range.start / self.page_bytes * 8).ok()?;
@@ -132,7 +133,7 @@ impl Frozen {
 }
 
 impl Dump {
-    fn fill(&self, builder: &mut Builder, range: std::ops::Range<u64>, mapping: &Mapping) {
+    fn fill(&self, builder: &mut Builder, range: Range<u64>, mapping: &Mapping) {
         builder.read(range, |addr, buf, gap| {
             let mut at = 0;
             while at < buf.len() {
@@ -167,84 +168,116 @@ impl Dump {
     }
 }
 
-/// A chunk in the making.
+/// A chunk in the making. Pieces that touch become one stretch.
 struct Builder {
-    /// Address of the first mapped byte.
-    base: u64,
-    /// Offset of that byte in the chunk.
-    skip: u64,
+    /// Address of the chunk.
+    chunk: u64,
+    /// Finished stretches.
+    done: Vec<Stretch>,
+    /// First address and length of the stretch that may still grow.
+    start: u64,
     len: usize,
-    /// Allocated when something that is not zero comes.
-    bytes: Option<Vec<u8>>,
-    /// Readable stretches as offsets in the chunk.
-    stretches: Vec<(u32, u32)>,
+    /// Its bytes, and zeros behind them; empty while all of it is zeros.
+    bytes: Vec<u8>,
+    /// Where the last mapping ends: no buffer reaches further.
+    end: u64,
     unreadable: u64,
 }
 
 impl Builder {
-    fn new(start: u64, mappings: &[&Mapping]) -> Self {
-        let base = mappings.first().map_or(start, |mapping| mapping.start.max(start));
-        let end = mappings.last().map_or(start, |mapping| mapping.end.min(start + CHUNK_BYTES));
-        let len = usize::try_from(end.saturating_sub(base)).expect("a chunk is small");
-        Self { base, skip: base - start, len, bytes: None, stretches: Vec::new(), unreadable: 0 }
+    fn new(chunk: u64, mappings: &[&Mapping]) -> Self {
+        let end = mappings.last().map_or(chunk, |mapping| mapping.end.min(chunk + CHUNK_BYTES));
+        Self { chunk, done: Vec::new(), start: chunk, len: 0, bytes: Vec::new(), end, unreadable: 0 }
     }
 
-    /// `range` is readable; joins it to the stretch before where they touch.
-    fn readable(&mut self, range: std::ops::Range<u64>) {
-        if range.is_empty() {
+    /// Ends the stretch before `addr` unless it touches it.
+    fn go_to(&mut self, addr: u64) {
+        if self.start + self.len as u64 != addr {
+            self.close();
+            self.start = addr;
+        }
+    }
+
+    fn close(&mut self) {
+        let (mut bytes, len) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.len));
+        if len == 0 {
             return;
         }
-        let offset = |addr: u64| u32::try_from(addr - self.base + self.skip).expect("a chunk is small");
-        let (start, end) = (offset(range.start), offset(range.end));
-        match self.stretches.last_mut() {
-            Some(last) if last.1 == start => last.1 = end,
-            _ => self.stretches.push((start, end)),
-        }
+        let small = |n: u64| u32::try_from(n).expect("a chunk is small");
+        let start = small(self.start - self.chunk);
+        let bytes = if bytes.is_empty() {
+            Bytes::Zeros(small(len as u64))
+        } else {
+            bytes.truncate(len);
+            Bytes::Owned(bytes.into_boxed_slice())
+        };
+        self.done.push(Stretch { start, bytes });
     }
 
     /// `range` reads as zeros.
-    fn zeros(&mut self, range: std::ops::Range<u64>) {
-        self.readable(range);
+    fn zeros(&mut self, range: Range<u64>) {
+        if !range.is_empty() {
+            self.go_to(range.start);
+            self.len += len_of(&range);
+        }
+    }
+
+    /// The buffer for the next `n` bytes of the stretch. It is made large enough for all that may follow, so that it is
+    /// zeroed by the kernel, once.
+    fn room(&mut self, n: usize) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; len_of(&(self.start..self.end))];
+        }
+        &mut self.bytes[self.len..self.len + n]
     }
 
     /// Reads `range` by `fill`, which answers `false` where nothing more can be read at all.
     fn read(
         &mut self,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         fill: impl FnOnce(u64, &mut [u8], &mut dyn FnMut(usize, usize)) -> bool,
     ) {
-        let len = self.len;
-        let bytes = self.bytes.get_or_insert_with(|| vec![0; len]);
-        let at = usize::try_from(range.start - self.base).expect("a chunk is small");
-        let n = usize::try_from(range.end - range.start).expect("a chunk is small");
+        self.go_to(range.start);
+        let n = len_of(&range);
         let mut gaps = Vec::new();
-        if !fill(range.start, &mut bytes[at..at + n], &mut |at, len| gaps.push((at as u64, len as u64))) {
-            gaps = vec![(0, n as u64)];
+        let buf = self.room(n);
+        if !fill(range.start, buf, &mut |at, len| gaps.push((at, len))) {
+            gaps = vec![(0, n)];
         }
-        let mut from = range.start;
-        for (at, len) in gaps {
-            self.readable(from..range.start + at);
-            self.unreadable += len;
-            from = range.start + at + len;
+        if gaps.is_empty() {
+            self.len += n;
+        } else {
+            let read = buf.to_vec();
+            buf.fill(0);
+            self.append_around(range.start, &read, &gaps);
         }
-        self.readable(from..range.end);
+    }
+
+    /// Appends what is between the gaps (offset, length) of `read`, which is the memory at `start`.
+    fn append_around(&mut self, start: u64, read: &[u8], gaps: &[(usize, usize)]) {
+        let mut from = 0;
+        for (gap, len) in gaps {
+            self.append(start + from as u64, &read[from..*gap]);
+            self.unreadable += *len as u64;
+            from = gap + len;
+        }
+        self.append(start + from as u64, &read[from..]);
+    }
+
+    fn append(&mut self, addr: u64, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.go_to(addr);
+            self.room(bytes.len()).copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
     }
 
     fn finish(mut self) -> (Chunk, u64) {
-        let unreadable = self.unreadable;
-        let (Some(first), Some(last)) = (self.stretches.first(), self.stretches.last()) else {
-            return (Chunk::empty(), unreadable);
-        };
-        let (start, end) = (first.0, last.1);
-        let bytes = match self.bytes.take() {
-            Some(mut bytes) => {
-                let skip = usize::try_from(u64::from(start) - self.skip).expect("a chunk is small");
-                bytes.truncate(skip + (end - start) as usize);
-                bytes.drain(..skip);
-                Bytes::Owned(bytes.into_boxed_slice())
-            }
-            None => Bytes::Zeros(end - start),
-        };
-        (Chunk::new(bytes, &self.stretches), unreadable)
+        self.close();
+        (Chunk::new(self.done), self.unreadable)
     }
+}
+
+fn len_of(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).expect("a chunk is small")
 }
