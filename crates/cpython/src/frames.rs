@@ -13,9 +13,10 @@ use crate::{Label, Memory, Runtime, Sink, Strength};
 pub enum FrameOwner {
     /// The thread's own stack of frames.
     Thread,
-    /// A generator, coroutine or asynchronous generator: the frame lies inside that object.
+    /// A generator, coroutine or asynchronous generator: the frame lies inside that object (3.10: is a frame object
+    /// that it refers to, and that nobody else counts while it runs).
     Generator,
-    /// A frame object that outlived its call, or any frame of 3.10.
+    /// A frame object that outlived its call, or any other frame of 3.10, where the running call counts it once.
     FrameObject,
 }
 
@@ -92,7 +93,14 @@ enum Owner {
 
 /// `enum _frameowner`, `Include/internal/pycore_frame.h`: 0 to 2 are the same since 3.11.
 fn owner<M: Memory>(mem: &M, layout: &RuntimeLayout, frame: u64) -> Owner {
-    let Some(offset) = layout.frame_owner else { return Owner::Known(FrameOwner::FrameObject) };
+    let Some(offset) = layout.frame_owner else {
+        let generator = layout.frame_generator.and_then(|offset| mem.u64(at(frame, offset)?));
+        return match generator {
+            Some(0) => Owner::Known(FrameOwner::FrameObject),
+            Some(_) => Owner::Known(FrameOwner::Generator),
+            None => Owner::Unreadable,
+        };
+    };
     match at(frame, offset).and_then(|field| mem.u8(field)) {
         Some(0) => Owner::Known(FrameOwner::Thread),
         Some(1) => Owner::Known(FrameOwner::Generator),
