@@ -208,13 +208,6 @@ static void runtime_fields(void)
     FIELD("str_ascii_data", sizeof(PyASCIIObject));
     FIELD("str_compact_data", sizeof(PyCompactUnicodeObject));
     FIELD("str_data", offsetof(PyUnicodeObject, data));
-    FIELD("int_digits", offsetof(struct _longobject, 
-#if PY_VERSION_HEX < 0x030c0000
-        ob_digit
-#else
-        long_value.ob_digit
-#endif
-    ));
 }
 
 static void str_bits(void)
