@@ -13,6 +13,8 @@ use heapray_wire::{Chunk, NO_NODE, NodeChunk, NodeFlags, NodeName, Tail, TypeKin
 
 /// Keys of larger dicts are data, not names.
 const NAMED_KEYS_MAX: usize = 4096;
+/// Longest string kept when values are asked for, in bytes.
+const VALUE_MAX: usize = 80;
 /// A conservative scan of memory that belongs to one object looks at this many blocks and words at most.
 const CLAIMED_BLOCKS_MAX: usize = 4096;
 const CLAIMED_WORDS_MAX: u64 = 1 << 16;
@@ -49,6 +51,8 @@ pub(crate) struct Emitter<'a> {
     pub(crate) names: Vec<NodeName>,
     /// One bit for each real node: a key of a small dict.
     named_keys: Vec<u64>,
+    /// Keep strings that are no names too.
+    values: bool,
     /// Instances of each type that own a reference to it.
     instances: Vec<u32>,
     edges: NodeEdges,
@@ -61,7 +65,7 @@ pub(crate) const IMMORTAL: u32 = u32::MAX;
 
 impl<'a> Emitter<'a> {
     /// Writes the type table; `found` is sealed.
-    pub(crate) fn new(found: &Discovery, out: &'a mut dyn FnMut(Chunk)) -> Self {
+    pub(crate) fn new(found: &Discovery, values: bool, out: &'a mut dyn FnMut(Chunk)) -> Self {
         let n_objects = found.objects.len() as usize;
         let mut emitter = Self {
             out,
@@ -73,7 +77,8 @@ impl<'a> Emitter<'a> {
             in_degree: vec![0; n_objects],
             refcounts: Vec::with_capacity(n_objects),
             names: Vec::new(),
-            named_keys: vec![0; n_objects.div_ceil(64)],
+            named_keys: vec![if values { u64::MAX } else { 0 }; n_objects.div_ceil(64)],
+            values,
             instances: vec![0; found.types.len()],
             edges: NodeEdges::default(),
             torn: 0,
@@ -326,8 +331,8 @@ impl<'a> Emitter<'a> {
         if type_idx.is_none_or(|type_idx| place.found.types.get(type_idx).kind != ObjectKind::Str) {
             return;
         }
-        let text = heapray_cpython::strings::read(&*place.memory, place.rt, address, 48);
-        if let Some(text) = text.filter(|text| is_short_identifier(text)) {
+        let text = heapray_cpython::strings::read(&*place.memory, place.rt, address, VALUE_MAX);
+        if let Some(text) = text.filter(|text| self.values || is_short_identifier(text)) {
             let name = self.strings.id(&text);
             self.names.push(NodeName { node, name });
         }

@@ -3,7 +3,7 @@
 //! A chain of chunk headers checks itself: it must end exactly where its heap ends. Free chunks are those whose
 //! successor says so, those in thread caches, which carry the process's cache key, and those in fast bins, whose
 //! arena is found by its pointer to the heap's top. No symbol of libc is needed. Other allocators (jemalloc, mimalloc, musl) are not recognised: their memory stays uncounted.
-//! Source: glibc `malloc/malloc.c`, `malloc/arena.c` (2.28 to 2.42).
+//! Source: glibc `malloc/malloc.c`, `malloc/arena.c` (2.28 to 2.43).
 
 use heapray_cpython::Memory;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,8 @@ pub(crate) struct Chunks {
     pub(crate) unwalked_bytes: u64,
     /// Bytes of main heap, arenas and mapped chunks.
     pub(crate) heap_bytes: u64,
+    /// Bytes of free chunks in thread caches, which `mallinfo` counts as used.
+    pub(crate) cached_bytes: u64,
     /// Addresses of the `malloc_state` of thread arenas.
     arenas: BTreeSet<u64>,
     /// Address of the main heap's top chunk.
@@ -97,12 +99,14 @@ impl Chunks {
     /// A chunk with a mapping of its own at page `start`: answers its end.
     pub(crate) fn mapped<M: Memory>(&mut self, memory: &M, start: u64, region_end: u64) -> Option<u64> {
         let (before, size) = (memory.u64(start)?, memory.u64(start + 8)?);
-        let bytes = size & !FLAGS;
+        // The size counts the header before 2.43, and from then on only what follows it.
+        let bytes = (size & !FLAGS).checked_next_multiple_of(PAGE)?;
         let end = start.checked_add(bytes)?;
+        let beyond = bytes - (size & !FLAGS);
         let fits = size & FLAGS == IS_MAPPED
+            && (beyond == 0 || beyond == HEADER)
             && before == 0
             && bytes >= PAGE
-            && bytes % PAGE == 0
             && end <= region_end;
         if !fits {
             return None;
@@ -149,7 +153,10 @@ impl Chunks {
         }
         let Some(key) = self.cache_key(memory) else { return };
         for chunk in &mut self.chunks {
-            chunk.free |= memory.u64(chunk.user + 8) == Some(key);
+            if !chunk.free && memory.u64(chunk.user + 8) == Some(key) {
+                chunk.free = true;
+                self.cached_bytes += chunk.bytes;
+            }
         }
     }
 

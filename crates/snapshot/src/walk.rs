@@ -1,6 +1,6 @@
 //! One snapshot, from runtime to last chunk.
 
-use crate::census::{Census, is_anonymous};
+use crate::census::{Census, Sweep, is_anonymous};
 use crate::discover::Discovery;
 use crate::emit::{Emitter, Place, Ranges};
 use crate::holders::{self, Outside};
@@ -24,6 +24,8 @@ pub struct Source<'a, M> {
     pub facts: Vec<Fact>,
     /// Go on where the collector's lists are torn, with what roots and census give.
     pub accept_torn: bool,
+    /// Keep the text of every string of up to 80 bytes, not only of names.
+    pub values: bool,
 }
 
 /// A thread of the target at the stop.
@@ -90,7 +92,8 @@ pub fn snapshot<M: Memory>(
     source: Source<'_, M>,
     out: &mut dyn FnMut(Chunk),
 ) -> Result<Summary, SnapshotError> {
-    let Source { memory, regions, threads, symbol, name_of, facts: mut known_facts, accept_torn } = source;
+    let Source { memory, regions, threads, symbol, name_of, facts: mut known_facts, accept_torn, values } =
+        source;
     let rt = Runtime::find(memory, symbol).map_err(SnapshotError::Unsupported)?;
     let mut summary = Summary { version_hex: rt.version_hex, ..Summary::default() };
     let mut found = Discovery::new();
@@ -105,15 +108,13 @@ pub fn snapshot<M: Memory>(
     found.follow_roots(memory, &rt);
     found.follow_tracked(memory, &rt);
     let statics = static_ranges(regions);
-    let mut census = Census::take(memory, regions, &statics);
-    census.find_objects(memory, &rt, &mut found);
+    let mut census = Census::take(memory, &Sweep { rt: &rt, regions, statics: &statics }, &mut found);
     found.objects.seal();
-    census.settle(memory, &found);
 
     facts::runtime(memory, &rt, &mut known_facts);
     out(Chunk::Process(known_facts));
     let mut place = Place { memory, rt: &rt, found: &found, census: &mut census, statics: &statics };
-    let mut emitter = Emitter::new(&found, out);
+    let mut emitter = Emitter::new(&found, values, out);
     emitter.objects(&mut place);
     roots::write(&mut emitter, &mut place, threads, &mut summary);
     let outside = Outside { regions, threads, name_of };
