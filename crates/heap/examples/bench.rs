@@ -21,8 +21,11 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse::<u32>().ok());
     let n_nodes = arguments.next().unwrap_or(10_000_000);
     let runs = arguments.next().unwrap_or(5);
-    for run in 0..runs {
-        bench_load(n_nodes, run == 0);
+    for is_tangled in [false, true] {
+        println!("{}", if is_tangled { "tangled heap" } else { "plain heap" });
+        for run in 0..runs {
+            bench_load(n_nodes, is_tangled, run == 0);
+        }
     }
     for _ in 0..runs {
         bench_referrers();
@@ -49,9 +52,9 @@ fn timed<T>(what: &str, f: impl FnOnce() -> T) -> T {
     answer
 }
 
-fn bench_load(n_nodes: u32, with_questions: bool) {
+fn bench_load(n_nodes: u32, is_tangled: bool, with_questions: bool) {
     let before = status_kib("VmRSS");
-    let tables = records(n_nodes);
+    let tables = records(n_nodes, is_tangled);
     let (n, m) = (tables.n_nodes(), tables.edges.len());
     // Peak from here on.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
@@ -130,9 +133,10 @@ fn bench_linked_list() {
     }
 }
 
-/// Records in a module's list, each an instance with an int, a str, a list of tags and records nearby, and a dict;
-/// one in ten refers to any other record. Two stored edges a node, and the edge of each instance to its class.
-fn records(n_nodes: u32) -> HeapTables {
+/// Records in a module's list, each an instance with an int, a str, a list, a dict and its value, and five references
+/// to shared objects. Two stored edges a node, and the edge of each instance to its class. A tangled heap has
+/// references to the record before, to three records nearby, and from one in ten to any record, instead of shared ones.
+fn records(n_nodes: u32, is_tangled: bool) -> HeapTables {
     let mut b = Builder::new();
     let buffer = b.list(&[]);
     b.global("bench", "buffer", buffer);
@@ -152,11 +156,15 @@ fn records(n_nodes: u32) -> HeapTables {
     b.heap_type("bench.Record", class);
     b.global("bench", "first", first);
     let small = b.build();
-    grow(small, n_nodes, [first, int, tag, list, dict, buffer])
+    grow(small, (n_nodes, is_tangled), [first, int, tag, list, dict, buffer])
 }
 
 /// Puts the records before the nodes of `small`, so that synthetic nodes stay last.
-fn grow(small: HeapTables, n_nodes: u32, [first, int, text, list, dict, buffer]: [u32; 6]) -> HeapTables {
+fn grow(
+    small: HeapTables,
+    (n_nodes, is_tangled): (u32, bool),
+    [first, int, text, list, dict, buffer]: [u32; 6],
+) -> HeapTables {
     let n_groups = n_nodes / GROUP;
     let base = n_groups * GROUP;
     let n = (base + small.n_nodes()) as usize;
@@ -177,15 +185,21 @@ fn grow(small: HeapTables, n_nodes: u32, [first, int, text, list, dict, buffer]:
     };
     for group in 0..n_groups {
         let at = group * GROUP;
-        let near = |dice: &mut Dice| (group.saturating_sub(dice.below(1000) as u32)) * GROUP;
-        let other =
-            if group % 10 == 0 { dice.below(u64::from(n_groups)) as u32 * GROUP } else { near(&mut dice) };
-        let previous = group.saturating_sub(1) * GROUP;
+        let near = |dice: &mut Dice| match is_tangled {
+            true => group.saturating_sub(dice.below(1000) as u32) * GROUP,
+            false => base + text,
+        };
+        let other = if is_tangled && group.is_multiple_of(10) {
+            dice.below(u64::from(n_groups)) as u32 * GROUP
+        } else {
+            near(&mut dice)
+        };
+        let previous = if is_tangled { group.saturating_sub(1) * GROUP } else { base + list };
         let edges: [&[u32]; GROUP as usize] = [
             &[at + 1, at + 2, at + 3, at + 4, previous, other],
             &[],
             &[],
-            &[base + text, near(&mut dice), near(&mut dice)],
+            &[at + 2, near(&mut dice), near(&mut dice)],
             &[base + text, at + 5],
             &[],
         ];

@@ -10,7 +10,7 @@ use crate::anchors::{is_anchor, outermost};
 use crate::{Heap, WhyOptions};
 
 /// Nodes looked at in all searches for one more trail.
-const BUDGET: usize = 100_000;
+const BUDGET: usize = 50_000;
 
 const UNKNOWN: u8 = 0;
 const FREE: u8 = 1;
