@@ -26,12 +26,13 @@ pub(crate) struct FindFlags {
 /// What an expression may say.
 pub(crate) const EXPRESSION_HELP: &str = "\
 EXPR: conditions joined by `and`, `or`, `not` and parentheses.
-  type=list  type~Session  type!=dict     name of the type, exact or in part; elem=…, referrer=… likewise
-  module=data_pipeline                    module of the type
-  len>100  size>=1MB  retained>10MB       length; getsizeof; bytes freed with it (also: block, refcount)
-  attr=payload                            has a reference of that name
+  type=list  type~*.Session  type!=dict   type, whole or last part, `~` with * and ?
+  elem=numpy.ndarray  referrer=dict       type of an element; type of what holds it
+  module=data_pipeline  attribute=cache   where its trail goes; by what name it is held
+  len>100  size>=1MB  retained>10MB       length; sys.getsizeof; bytes freed with it
+  bytes>4096  refcount=1  name=flush      blocks; reference count; its own name
   address=0x7f12…  generation=2           where it is; the collector's generation
-  tracked  frozen  orphan  garbage        flags (negate with `not`)";
+  tracked=no                              whether the collector tracks it";
 
 /// Prints what matches.
 pub(crate) fn run(flags: &FindFlags) -> anyhow::Result<()> {

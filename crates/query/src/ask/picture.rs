@@ -7,19 +7,25 @@ use heapray_wire::TypeKind;
 
 /// Steps from the target where none are asked for.
 const DEPTH: u32 = 5;
+/// Boxes above which a picture is drawn less deep, unless a depth was asked for: more cannot be read.
+const BOXES_MAX: usize = 40;
 /// Objects of a chain drawn at each of its ends.
 const CHAIN_ENDS: usize = 12;
 
 impl Session {
     /// What stands around the targets.
     pub(crate) fn picture(&self, title: &str, targets: &[u32], walk: Walk, direction: Direction) -> Picture {
-        let options = PictureOptions {
+        let mut options = PictureOptions {
             direction,
             max_depth: walk.max_depth.unwrap_or(DEPTH),
             too_many: walk.too_many,
             ..PictureOptions::default()
         };
-        let drawn = subgraph(&self.heap, targets, &options);
+        let mut drawn = subgraph(&self.heap, targets, &options);
+        while walk.max_depth.is_none() && drawn.nodes.len() > BOXES_MAX && options.max_depth > 1 {
+            options.max_depth -= 1;
+            drawn = subgraph(&self.heap, targets, &options);
+        }
         let edges = drawn.edges.iter().map(|edge| {
             let (from, to) = (&drawn.nodes[edge.from], &drawn.nodes[edge.to]);
             PictureEdge {

@@ -6,7 +6,7 @@ use heapray_query::Session;
 use heapray_wire::{NodeFlags, TypeKind};
 
 /// The story at a moment when `buffer` holds this many arrays; a frame and a signal handler hold some more.
-pub fn story(n_arrays: u32) -> SnapshotFile {
+pub(crate) fn story(n_arrays: u32) -> SnapshotFile {
     let mut b = Builder::new();
     b.fact("pid", 4242);
     b.fact("rss_bytes", 100_000_000 + i64::from(n_arrays) * 8_064);
@@ -52,7 +52,7 @@ fn array(b: &mut Builder) -> u32 {
 }
 
 /// Names as an attacker would choose them, and figures at the end of their range.
-pub fn hostile() -> SnapshotFile {
+pub(crate) fn hostile() -> SnapshotFile {
     let mut b = Builder::new();
     b.fact("pid", i64::MIN);
     b.fact("rss_bytes", i64::MAX);
@@ -69,11 +69,11 @@ pub fn hostile() -> SnapshotFile {
 }
 
 /// A process without any object.
-pub fn empty() -> SnapshotFile {
+pub(crate) fn empty() -> SnapshotFile {
     SnapshotFile { processes: vec![Builder::new().build()], losses: Vec::new() }
 }
 
 /// A session over the only process.
-pub fn session(file: SnapshotFile) -> Session {
+pub(crate) fn session(file: SnapshotFile) -> Session {
     Session::new(file, None).expect("one process")
 }
