@@ -18,6 +18,7 @@ pub(crate) mod type_object;
 
 use alloc::string::String;
 
+use self::attributes::Body;
 use crate::types::ObjectKind;
 use crate::{Label, Memory, Runtime, Sink, Strength, TypeInfo, greenlets};
 
@@ -101,8 +102,17 @@ pub fn references<M: Memory>(
         return Read::Torn;
     }
     let mut out = Emit { sink, torn: false };
-    let fixed = attributes::references(mem, rt, info, object, &mut out);
-    let items = items(mem, rt, info, object, &mut out);
+    let body = Body::new(mem, object, info.presize);
+    let fixed = attributes::references(mem, rt, info, &body, &mut out);
+    let items = match info.kind {
+        ObjectKind::Dict => dict::references(mem, rt, &body, &mut out),
+        ObjectKind::List => sequence::list(mem, &body, &mut out),
+        ObjectKind::OrderedDict => {
+            let nodes = dict::ordered_references(mem, object, &mut out);
+            nodes.and(dict::references(mem, rt, &body, &mut out))
+        }
+        _ => items(mem, rt, info, object, &mut out),
+    };
     fixed.and(items).and(Read::complete_if(!out.torn))
 }
 
@@ -115,12 +125,6 @@ fn items<M: Memory, S: Sink>(
     out: &mut Emit<'_, S>,
 ) -> Read {
     match info.kind {
-        ObjectKind::Dict => dict::references(mem, rt, object, out),
-        ObjectKind::OrderedDict => {
-            let nodes = dict::ordered_references(mem, object, out);
-            nodes.and(dict::references(mem, rt, object, out))
-        }
-        ObjectKind::List => sequence::list(mem, object, out),
         ObjectKind::Tuple => sequence::tuple(mem, rt, info, object, out),
         ObjectKind::Set => set::references(mem, object, out),
         ObjectKind::Str => {

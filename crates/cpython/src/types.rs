@@ -114,6 +114,10 @@ pub struct TypeInfo {
     pub unknown_items: bool,
     /// The key table that instances share; 0 where there is none.
     pub shared_keys: u64,
+    /// The attribute names (`str` objects) in that table, in order.
+    pub shared_names: Vec<u64>,
+    /// Values that an instance has room for.
+    pub shared_capacity: u32,
     /// Where instances keep attributes besides `dict_offset`.
     pub attributes: AttributePlace,
     /// Elements of a structseq beyond its length (`time.struct_time`: 2).

@@ -127,6 +127,8 @@ fn made_up(random: &mut Random, kind: ObjectKind) -> TypeInfo {
         unknown: vec![16, 4096],
         unknown_items: random.next() % 2 == 0,
         shared_keys: BASE + random.next() % WORDS * 8,
+        shared_names: vec![BASE, 0, 8],
+        shared_capacity: 5,
         attributes: match random.next() % 3 {
             0 => AttributePlace::None,
             1 => AttributePlace::Managed,

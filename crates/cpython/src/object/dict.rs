@@ -3,6 +3,9 @@
 //! A table of keys that instances share belongs to their class; a dict with split values owns only those, and none
 //! where they lie inside an instance. Source: `Objects/dictobject.c`, `Include/internal/pycore_dict.h`.
 
+use alloc::vec::Vec;
+
+use super::attributes::Body;
 use super::{Emit, Read, is_address};
 use crate::layouts::Keys;
 use crate::{Label, Memory, Runtime, Sink};
@@ -114,6 +117,17 @@ impl KeyTable {
     }
 }
 
+/// The names in a table that instances share, and how many values they have room for.
+pub(crate) fn shared_names<M: Memory>(mem: &M, rt: &Runtime, shared_keys: u64) -> (Vec<u64>, u32) {
+    match KeyTable::read(mem, rt, shared_keys) {
+        Some(keys) if keys.shared_capacity < 1 << 16 => {
+            let names = (0..keys.n_entries).map(|idx| keys.key(mem, idx)).collect();
+            (names, keys.shared_capacity as u32)
+        }
+        _ => (Vec::new(), 0),
+    }
+}
+
 /// Bytes of inline values (3.13, `_PyInlineValuesSize`): a word, the values, their insertion order.
 pub(crate) fn inline_values_size<M: Memory>(mem: &M, rt: &Runtime, shared_keys: u64) -> u32 {
     match KeyTable::read(mem, rt, shared_keys) {
@@ -130,12 +144,10 @@ fn values_size(capacity: u64) -> u64 {
 pub(super) fn references<M: Memory, S: Sink>(
     mem: &M,
     rt: &Runtime,
-    dict: u64,
+    body: &Body<'_>,
     out: &mut Emit<'_, S>,
 ) -> Read {
-    let (Some(keys), Some(values)) = (mem.u64(dict + MA_KEYS), mem.u64(dict + MA_VALUES)) else {
-        return Read::Torn;
-    };
+    let (keys, values) = (body.word(mem, MA_KEYS), body.word(mem, MA_VALUES));
     let Some(keys) = KeyTable::read(mem, rt, keys) else { return Read::Torn };
     if values != 0 {
         if !is_address(values) {
@@ -178,7 +190,7 @@ fn split<M: Memory, S: Sink>(
             None => return Read::Torn,
         }
     }
-    values_block(mem, rt, keys, values, out);
+    values_block(mem, rt, keys.shared_capacity, values, out);
     attributes(mem, rt, keys, values, out)
 }
 
@@ -186,7 +198,7 @@ fn split<M: Memory, S: Sink>(
 pub(super) fn values_block<M: Memory, S: Sink>(
     mem: &M,
     rt: &Runtime,
-    keys: &KeyTable,
+    room: u64,
     values: u64,
     out: &mut Emit<'_, S>,
 ) {
@@ -198,14 +210,14 @@ pub(super) fn values_block<M: Memory, S: Sink>(
         }
         (Keys::Compact, None) => {
             let prefix = u64::from(mem.u8(values.wrapping_sub(1)).unwrap_or(0));
-            out.block(values.wrapping_sub(prefix), prefix + keys.shared_capacity * 8);
+            out.block(values.wrapping_sub(prefix), prefix + room * 8);
         }
-        (Keys::Sized, None) => out.block(values, keys.shared_capacity * 8),
+        (Keys::Sized, None) => out.block(values, room * 8),
     }
 }
 
 /// Reports each value that is set, by the name that `keys` has for its place.
-pub(super) fn attributes<M: Memory, S: Sink>(
+fn attributes<M: Memory, S: Sink>(
     mem: &M,
     rt: &Runtime,
     keys: &KeyTable,

@@ -1,5 +1,6 @@
 //! Arrays of references: `list`, `tuple`, `deque`, `SimpleQueue`, the links of `lru_cache`.
 
+use super::attributes::Body;
 use super::{Emit, Read, is_address};
 use crate::{Label, Memory, Runtime, Sink, TypeInfo};
 
@@ -29,12 +30,9 @@ pub(super) fn items<M: Memory, S: Sink>(mem: &M, first: u64, count: u64, out: &m
 }
 
 /// `Objects/listobject.c`.
-pub(super) fn list<M: Memory, S: Sink>(mem: &M, object: u64, out: &mut Emit<'_, S>) -> Read {
-    let (Some(size), Some(first)) = (size(mem, object), mem.u64(object + LIST_ITEMS)) else {
-        return Read::Torn;
-    };
-    let allocated = list_allocated(mem, object);
-    if size > allocated {
+pub(super) fn list<M: Memory, S: Sink>(mem: &M, body: &Body<'_>, out: &mut Emit<'_, S>) -> Read {
+    let [size, first, allocated] = [OB_SIZE, LIST_ITEMS, LIST_ALLOCATED].map(|at| body.word(mem, at));
+    if size > allocated || allocated > COUNT_MAX {
         return Read::Torn;
     }
     out.block(first, allocated * 8);

@@ -62,6 +62,8 @@ pub(super) fn read<M: Memory>(mem: &M, rt: &Runtime, address: u64) -> Option<Typ
         unknown: Vec::new(),
         unknown_items: false,
         shared_keys: 0,
+        shared_names: Vec::new(),
+        shared_capacity: 0,
         attributes: AttributePlace::None,
         hidden_items: 0,
     };
@@ -155,6 +157,7 @@ fn place_attributes<M: Memory>(mem: &M, rt: &Runtime, info: &mut TypeInfo) {
     if info.heap_type {
         info.shared_keys = mem.u64(info.address + u64::from(layout.type_heap_keys)).unwrap_or(0);
     }
+    (info.shared_names, info.shared_capacity) = dict::shared_names(mem, rt, info.shared_keys);
     let managed = info.flags & flag::MANAGED_DICT != 0;
     info.attributes = match layout.attributes {
         Attributes::Inline if managed && info.flags & flag::INLINE_VALUES != 0 => {
