@@ -312,7 +312,9 @@ mod tests {
             let mut dice = Dice::new(seed);
             let n = 2 + dice.below(20);
             let mut b = Builder::new();
-            (0..n).for_each(|_| drop(b.list(&[])));
+            for _ in 0..n {
+                b.list(&[]);
+            }
             for _ in 0..dice.below(n * 2) {
                 b.push(dice.below(n) as u32, dice.below(n) as u32);
             }

@@ -380,7 +380,9 @@ mod tests {
                 let sessions = b.dict();
                 b.global("app", "sessions", sessions);
                 let logs: Vec<u32> = (0..1000).map(|_| b.list(&[])).collect();
-                logs.iter().for_each(|log| drop(b.set_item(sessions, "s-", *log)));
+                for &log in &logs {
+                    b.set_item(sessions, "s-", log);
+                }
                 for _ in 0..steps {
                     for &log in &logs {
                         let line = b.object("bytes", TypeKind::Bytes);

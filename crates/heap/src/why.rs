@@ -303,9 +303,10 @@ mod tests {
             let record = b.instance("app.Record");
             let data = b.object("bytes", TypeKind::Bytes);
             b.attribute(record, "data", data);
-            match i % 3 {
-                0 => drop(b.set_item(cache, &format!("k{i}"), record)),
-                _ => b.push(buffer, record),
+            if i % 3 == 0 {
+                b.set_item(cache, &format!("k{i}"), record);
+            } else {
+                b.push(buffer, record);
             }
             targets.push(data);
         }
