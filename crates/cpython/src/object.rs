@@ -71,7 +71,7 @@ impl<S: Sink> Emit<'_, S> {
     }
 
     fn block(&mut self, at: u64, bytes: u64) {
-        if at >= ADDRESS_MIN && at < ADDRESS_END && bytes != 0 {
+        if (ADDRESS_MIN..ADDRESS_END).contains(&at) && bytes != 0 {
             self.sink.block(at, bytes);
         }
     }

@@ -146,7 +146,7 @@ pub enum Headers {
     CollectedObject,
     /// All bytes before the object by its type's flags, even for static types (3.11 and 3.12.0 on).
     ByType,
-    /// The same, but none for static types (3.13).
+    /// The same, but none for static types whose type is `type` itself (3.13).
     ByTypeNotStatic,
 }
 

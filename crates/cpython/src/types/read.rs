@@ -194,8 +194,10 @@ fn describe<M: Memory>(mem: &M, levels: &[Level], info: &mut TypeInfo) {
         known_to = known_to.max(level.basic_size.next_multiple_of(8));
     }
     let base_known = levels.iter().skip(1).any(|level| level.record.is_some());
-    info.unknown_items =
-        info.kind == ObjectKind::Other && !base_known && info.item_size != 0 && info.item_size % 8 == 0;
+    info.unknown_items = info.kind == ObjectKind::Other
+        && !base_known
+        && info.item_size != 0
+        && info.item_size.is_multiple_of(8);
     let special = [info.dict_offset, info.weaklist_offset];
     info.members.retain(|member| !special.contains(&i64::from(member.offset)));
     let TypeInfo { fields, unknown, .. } = info;

@@ -59,7 +59,6 @@ impl Problems {
         let lines: Vec<String> =
             self.0.iter().map(|(kind, (n, example))| format!("{n:6} {kind}: {example}")).collect();
         let n: u64 = self.0.values().map(|(n, _)| n).sum();
-        println!("{what}:\n{}", lines.join("\n"));
         assert!(n <= died, "{what}:\n{}", lines.join("\n"));
     }
 }
