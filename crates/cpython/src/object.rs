@@ -108,8 +108,9 @@ pub fn references<M: Memory>(
         ObjectKind::Dict => dict::references(mem, rt, &body, &mut out),
         ObjectKind::List => sequence::list(mem, &body, &mut out),
         ObjectKind::OrderedDict => {
-            let nodes = dict::ordered_references(mem, object, &mut out);
-            nodes.and(dict::references(mem, rt, &body, &mut out))
+            // Pairs first: they are what the rest of its edges is named by.
+            let pairs = dict::references(mem, rt, &body, &mut out);
+            pairs.and(dict::ordered_references(mem, object, &mut out))
         }
         _ => items(mem, rt, info, object, &mut out),
     };
