@@ -100,9 +100,9 @@ pub(crate) fn layout_best(graph: &Graph) -> (Direction, Placed) {
     }
 }
 
-/// How far a drawing must be shrunk to fit a screen of 16:10; the smaller the better.
+/// How far a drawing must be shrunk to be read; width counts more than height, for pages scroll downwards.
 fn awkwardness(size: Size) -> f64 {
-    (size.width / 1.6).max(size.height)
+    (size.width / 1.2).max(size.height)
 }
 
 #[cfg(test)]
