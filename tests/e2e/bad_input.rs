@@ -8,7 +8,7 @@ use std::time::Duration;
 use heapray_testkit::{Python, Target, find_other_pythons, find_pythons};
 use heapray_tests::{Answer, Dice, Scratch, heapray, heapray_command, one_line_error};
 
-const WAITS: &str = "import sys\nheap = [[str(n)] for n in range(20_000)]\nprint('ready')\nsys.stdin.readline()\nprint('alive')";
+const WAITS: &str = "import sys\nheap = [[str(n)] for n in range(20000)]\nprint('ready')\nsys.stdin.readline()\nprint('alive')";
 
 #[test]
 fn no_such_process_is_said() {
@@ -80,7 +80,9 @@ fn a_core_cut_short_is_met_calmly() {
     header[16] = 4; // e_type ET_CORE, elf(5)
     for n_bytes in [0, 3, 16, 63, 64] {
         fs::write(&file, &header[..n_bytes]).expect("the scratch folder takes files");
-        let words = ["snapshot".as_ref(), "--core".as_ref(), file.as_os_str(), "-o".as_ref(), "-".as_ref()];
+        let out = scratch.file("x.snapshot");
+        let words =
+            ["snapshot".as_ref(), "--core".as_ref(), file.as_os_str(), "-o".as_ref(), out.as_os_str()];
         one_line_error(&heapray(words), &["core.1"]);
     }
 }

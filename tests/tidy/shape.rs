@@ -16,8 +16,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 #[test]
 fn every_file_says_what_it_is_for() {
     let rust = rust_files().filter(|file| !file.text.starts_with("//!"));
-    let python =
-        files().iter().filter(|file| file.has_extension("py")).filter(|file| !has_head(&file.text));
+    let python = files().iter().filter(|file| file.has_extension("py")).filter(|file| !has_head(&file.text));
     let complaints: Vec<String> = rust.chain(python).map(|file| file.path.clone()).collect();
     assert_none("a file opens with `//!` (Rust), a docstring or a comment (Python)", &complaints);
 }

@@ -12,7 +12,8 @@ struct Oracle {
 }
 
 fn parse(bytes: &[u8]) -> BTreeMap<u64, Oracle> {
-    let mut words = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes")));
+    let mut words =
+        bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes")));
     let mut out = BTreeMap::new();
     while let Some(address) = words.next() {
         let (size, n) = (words.next().expect("a size"), words.next().expect("a count"));
@@ -24,7 +25,8 @@ fn parse(bytes: &[u8]) -> BTreeMap<u64, Oracle> {
 
 fn target(python: &Python, scratch: &Scratch, rounds: u32) -> (Target, BTreeMap<u64, Oracle>) {
     let (inside, path) = scratch.path(python, "dump");
-    let script = format!("PATH, ROUNDS = {:?}, {rounds}\n{}", inside.display().to_string(), heaps::EVERY_TYPE);
+    let script =
+        format!("PATH, ROUNDS = {:?}, {rounds}\n{}", inside.display().to_string(), heaps::EVERY_TYPE);
     let mut target = Target::start(python, &script);
     assert_eq!(target.line(), "ready");
     let bytes = std::fs::read(&path).expect("the target wrote it");
@@ -72,13 +74,24 @@ fn snapshots_agree_with_the_interpreter() {
                 note(format!("{name} size: {} is {}", tables.shallow(node), truth.size));
             }
         }
-        let tracked = (0..tables.n_nodes()).filter(|node| tables.flags[*node as usize].has(NodeFlags::TRACKED));
+        let tracked =
+            (0..tables.n_nodes()).filter(|node| tables.flags[*node as usize].has(NodeFlags::TRACKED));
         let extra = tracked.filter(|node| !oracle.contains_key(&tables.address(*node))).count();
         if extra > 16 {
             note(format!("{extra} objects tracked that gc.get_objects() did not list"));
         }
         let coverage = summary.explained as f64 / summary.references as f64;
-        println!("{}: {} objects, coverage {:.4} %, lost {}, unexplained {}", python.version(), summary.objects, coverage * 100.0, summary.lost_objects, summary.unexplained_objects);
+        println!(
+            "{}: {} objects, coverage {:.4} %, lost {}, unexplained {}",
+            python.version(),
+            summary.objects,
+            coverage * 100.0,
+            summary.lost_objects,
+            summary.unexplained_objects
+        );
+        for node in (0..tables.n_nodes()).filter(|n| tables.refcount[*n as usize] > 1_000_000 && !tables.flags[*n as usize].has(NodeFlags::IMMORTAL)) {
+            note(format!("DEBUG {} {:x} {:?}", tables.type_name(node), tables.refcount[node as usize], tables.flags[node as usize]));
+        }
         if coverage < 0.999 {
             note(format!("coverage {coverage}"));
         }

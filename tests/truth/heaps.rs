@@ -96,7 +96,7 @@ def dump(path):
                 size = sys.getsizeof(o)
             except Exception:
                 size = 0
-            out.write(struct.pack("<3Q%dQ" % len(refs), id(o), size, len(refs), *refs))
+            array.array("Q", [id(o), size, len(refs)] + refs).tofile(out)
             refs = None
     del objects
 
