@@ -279,6 +279,19 @@ impl Shape {
     }
 }
 
+/// Calls `f` with the names (`str` objects) of the last `n` slots of the code object at `code`: its free variables, in
+/// the order of a function's closure.
+pub fn free_variables<M: Memory>(mem: &M, rt: &Runtime, code: u64, n: u64, mut f: impl FnMut(u64)) {
+    let layout = &rt.layout.runtime;
+    let Some(shape) = Shape::read(mem, layout, code) else { return };
+    for idx in shape.n_slots.saturating_sub(n)..shape.n_slots {
+        match shape.label(mem, layout, idx) {
+            Some(Label::Closure(name) | Label::Local(name)) => f(name),
+            _ => return,
+        }
+    }
+}
+
 fn locals<M: Memory>(mem: &M, layout: &RuntimeLayout, base: u64, shape: &Shape, sink: &mut impl Sink) {
     let mut idx = 0;
     mem.words(base, shape.n_slots, |word| {

@@ -7,14 +7,19 @@
 use crate::bitmap::Bitmap;
 use crate::discover::Discovery;
 use crate::malloc::Chunks;
-use heapray_cpython::object::is_object;
+use heapray_cpython::object::{Read, is_object, references};
 use heapray_cpython::pymalloc::{ARENA_BYTES, POOL_BYTES, Pool, SMALL_REQUEST_BYTES};
-use heapray_cpython::{Memory, Region, Runtime};
+use heapray_cpython::{Label, Memory, Region, Runtime, Sink, Strength, refcount};
 use std::collections::BTreeSet;
 
 const PAGE: u64 = 4096;
 /// Where an object can start in its block: at once, after the collector's head, after that and the dict's pre-header.
 const STARTS: [u64; 3] = [0, 16, 32];
+
+/// References of a doubtful object that are looked at.
+const TARGETS_MAX: usize = 64;
+/// Reference count above which a doubtful object is none.
+const COUNT_MAX: u64 = 1 << 20;
 
 /// Blocks and bytes of one allocator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(crate) struct Census {
     pub(crate) malloc: Tally,
     /// Starts of allocated blocks that belong to nobody so far.
     pub(crate) unowned: Bitmap,
+    /// Starts of blocks that a conservative scan gave to an object.
+    claimed: Bitmap,
     /// Bytes of arenas that hold a pool in use.
     pub(crate) arena_bytes: u64,
     pub(crate) n_arenas: u64,
@@ -71,6 +78,7 @@ impl Census {
             pymalloc: Tally::default(),
             malloc: Tally::default(),
             unowned: Bitmap::new(),
+            claimed: Bitmap::new(),
             arena_bytes: 0,
             n_arenas: 0,
         };
@@ -176,6 +184,7 @@ impl Census {
             return None;
         }
         self.unowned.remove(start);
+        self.claimed.insert(start);
         let bytes = self.block_bytes(memory, start, 0);
         let tally = if self.pool_of(start).is_some() { &mut self.pymalloc } else { &mut self.malloc };
         tally.owned_blocks += 1;
@@ -183,16 +192,27 @@ impl Census {
         Some(bytes)
     }
 
-    /// The start of the unowned block that contains `addr`. O(log n) where `addr` is in a heap.
+    /// The start of the block that contains `addr` and belongs to no object, or was claimed for one.
+    /// O(log n) where `addr` is in a heap.
     #[inline]
-    pub(crate) fn unowned_at<M: Memory>(&self, memory: &M, addr: u64) -> Option<u64> {
+    pub(crate) fn block_at<M: Memory>(&self, memory: &M, addr: u64) -> Option<u64> {
         let start = if let Some(pool) = self.pool_of(addr) {
             let pool = Pool::read(memory, pool)?;
             pool.block(pool.index_containing(addr)?)
         } else {
             self.chunks.chunks[self.chunks.containing(addr)?].user
         };
-        self.unowned.contains(start).then_some(start)
+        (self.unowned.contains(start) || self.claimed.contains(start)).then_some(start)
+    }
+
+    /// Whether a conservative scan gave the block at `start` to an object.
+    pub(crate) fn is_claimed(&self, start: u64) -> bool {
+        self.claimed.contains(start)
+    }
+
+    /// Whether `addr` lies in a pool of pymalloc. O(1).
+    pub(crate) fn is_in_pool(&self, addr: u64) -> bool {
+        self.pool_of(addr).is_some()
     }
 
     #[inline]
@@ -266,12 +286,43 @@ fn add_if_object<M: Memory>(
         let object = start + offset;
         let Some(type_idx) = found.types.of_object(memory, rt, object) else { continue };
         let info = found.types.get(type_idx);
-        if info.presize == offset && is_object(memory, rt, info, object) {
+        if info.presize == offset
+            && is_object(memory, rt, info, object)
+            && holds_together(memory, rt, found, object)
+        {
             found.add_from_census(memory, rt, object);
             return;
         }
     }
     loose.push((start, bytes));
+}
+
+/// Whether what only looks like an object can be one: read whole, with references that lead to objects, and a count
+/// that a lost reference can have. Stale memory of a dead object fails one of them.
+fn holds_together<M: Memory>(memory: &M, rt: &Runtime, found: &mut Discovery, object: u64) -> bool {
+    let Some(type_idx) = found.types.of_object(memory, rt, object) else { return false };
+    if refcount(memory, rt, object).is_none_or(|count| !count.immortal && count.count > COUNT_MAX) {
+        return false;
+    }
+    let mut targets = Targets::default();
+    let read = references(memory, rt, found.types.get(type_idx), object, &mut targets);
+    let Targets(targets) = targets;
+    read == Read::Complete
+        && targets.iter().all(|target| found.types.of_object(memory, rt, *target).is_some())
+}
+
+/// The first references that an object owns.
+#[derive(Default)]
+struct Targets(Vec<u64>);
+
+impl Sink for Targets {
+    fn edge(&mut self, target: u64, _label: Label, strength: Strength) {
+        if strength == Strength::Owned && self.0.len() < TARGETS_MAX {
+            self.0.push(target);
+        }
+    }
+
+    fn block(&mut self, _addr: u64, _bytes: u64) {}
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::bitmap::Bitmap;
 use crate::types::Types;
 use heapray_cpython::gc::{self, Generation};
 use heapray_cpython::object::references;
-use heapray_cpython::{Label, Memory, Runtime, Sink, Strength, frames, interp, threads};
+use heapray_cpython::{Label, Memory, ObjectKind, Runtime, Sink, Strength, frames, interp, threads};
+use rustc_hash::FxHashMap;
 
 /// What is known of a target's objects while they are being found.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Discovery {
     pub(crate) permanent: Bitmap,
     /// Found by the census of blocks.
     pub(crate) from_census: Bitmap,
+    /// Tuples of closure cells, and the code object that names them.
+    pub(crate) closures: FxHashMap<u64, u64>,
     pub(crate) types: Types,
     /// References to something that is no object.
     pub(crate) bad_targets: u64,
@@ -40,6 +43,7 @@ impl Discovery {
             middle: Bitmap::new(),
             permanent: Bitmap::new(),
             from_census: Bitmap::new(),
+            closures: FxHashMap::default(),
             types: Types::new(),
             bad_targets: 0,
             stack: Vec::new(),
@@ -125,12 +129,22 @@ impl Discovery {
             self.objects.remove(object);
             return;
         };
-        let Self { objects, blocks, stack, types, .. } = self;
+        let Self { objects, blocks, stack, types, closures, .. } = self;
         let info = types.get(type_idx);
         if types.len() > n_types && objects.insert(info.address) {
             stack.push(info.address);
         }
-        references(memory, rt, info, object, &mut MarkSink { objects, blocks, stack });
+        let sink = MarkSink { objects, blocks, stack };
+        if info.kind == ObjectKind::Function {
+            let mut sink = FunctionSink { sink, code: 0, closure: 0 };
+            references(memory, rt, info, object, &mut sink);
+            if sink.closure != 0 {
+                closures.insert(sink.closure, sink.code);
+            }
+        } else {
+            let mut sink = sink;
+            references(memory, rt, info, object, &mut sink);
+        }
     }
 }
 
@@ -151,5 +165,27 @@ impl Sink for MarkSink<'_> {
     #[inline]
     fn block(&mut self, addr: u64, _bytes: u64) {
         self.blocks.insert(addr);
+    }
+}
+
+/// Marks, and keeps where a function's code and closure are.
+struct FunctionSink<'a> {
+    sink: MarkSink<'a>,
+    code: u64,
+    closure: u64,
+}
+
+impl Sink for FunctionSink<'_> {
+    fn edge(&mut self, target: u64, label: Label, strength: Strength) {
+        match label {
+            Label::Field("__code__") => self.code = target,
+            Label::Field("__closure__") => self.closure = target,
+            _ => {}
+        }
+        self.sink.edge(target, label, strength);
+    }
+
+    fn block(&mut self, addr: u64, bytes: u64) {
+        self.sink.block(addr, bytes);
     }
 }

@@ -10,14 +10,20 @@ use crate::shapes::{Naming, Shapes, Strings};
 use heapray_cpython::object::{own_bytes, references, shallow_size};
 use heapray_cpython::{Label, Memory, ObjectKind, Runtime, Strength, TypeInfo, object, refcount};
 use heapray_wire::{Chunk, NO_NODE, NodeChunk, NodeFlags, NodeName, Tail, TypeKind, TypeRow};
+use rustc_hash::FxHashSet;
 
 /// Keys of larger dicts are data, not names.
 const NAMED_KEYS_MAX: usize = 4096;
 /// Longest string kept when values are asked for, in bytes.
 const VALUE_MAX: usize = 80;
+/// Every process has interned more strings than this.
+const INTERNED_MIN: usize = 256;
 /// A conservative scan of memory that belongs to one object looks at this many blocks and words at most.
 const CLAIMED_BLOCKS_MAX: usize = 4096;
 const CLAIMED_WORDS_MAX: u64 = 1 << 16;
+/// Blocks of other objects that it looks into, and words of each.
+const SHARED_BLOCKS_MAX: usize = 64;
+const SHARED_WORDS_MAX: u64 = 512;
 
 /// Pseudo types in the order of their numbers after the last real type.
 pub(crate) const PSEUDO_TYPES: [(TypeKind, &str); 7] = [
@@ -149,6 +155,11 @@ impl<'a> Emitter<'a> {
         edges.clear();
         let mut sink = NodeSink { objects: &place.found.objects, node: &mut edges };
         let read = references(memory, place.rt, info, address, &mut sink);
+        match info.kind {
+            ObjectKind::Tuple => name_cells(place, address, &mut edges),
+            ObjectKind::Dict if place.is_interned(address, &edges) => edges.clear(),
+            _ => {}
+        }
         let is_static = place.is_static(address);
         let mut block_bytes = 0;
         if !is_static {
@@ -362,12 +373,26 @@ pub(crate) struct Place<'a, M> {
     pub(crate) found: &'a Discovery,
     pub(crate) census: &'a mut Census,
     pub(crate) statics: &'a Ranges,
+    /// Dicts of interned strings.
+    pub(crate) interned: &'a [u64],
 }
 
 impl<M: Memory> Place<'_, M> {
     fn is_static(&self, address: u64) -> bool {
         let at = self.statics.partition_point(|(start, _)| *start <= address);
-        at > 0 && address < self.statics[at - 1].1
+        // The kernel joins an arena to the `.bss` before it when they touch.
+        at > 0 && address < self.statics[at - 1].1 && !self.census.is_in_pool(address)
+    }
+
+    /// Whether the dict is one of interned strings, whose references are not counted: known by its address, or
+    /// (where a C static holds it) found by the census only, with every key its own value.
+    fn is_interned(&self, address: u64, edges: &NodeEdges) -> bool {
+        let pairs = &edges.tail_targets;
+        self.interned.contains(&address)
+            || (edges.tail() == Tail::Pairs
+                && pairs.len() >= 2 * INTERNED_MIN
+                && pairs.chunks_exact(2).all(|pair| pair[0] == pair[1])
+                && self.found.from_census.contains(address))
     }
 
     fn flags(&self, address: u64, info: &TypeInfo, is_static: bool) -> u16 {
@@ -395,7 +420,8 @@ impl<M: Memory> Place<'_, M> {
 }
 
 /// Gives an object the unowned blocks that its words point at, and theirs; adds the objects found in them as
-/// inferred edges; answers the bytes of the blocks.
+/// inferred edges; answers the bytes of the blocks. Blocks that another object has been given already are looked
+/// into as well, a few: who came first has the bytes, but both may hold what lies there.
 fn claim_blocks<M: Memory>(
     memory: &M,
     census: &mut Census,
@@ -404,20 +430,36 @@ fn claim_blocks<M: Memory>(
 ) -> u64 {
     let mut total = 0;
     let mut open = std::mem::take(&mut edges.loose);
+    let mut own = FxHashSet::default();
+    let mut shared = Vec::new();
     let mut n_claimed = 0;
-    while let Some((offset, start)) = open.pop() {
+    while let Some((offset, at)) = open.pop() {
         if n_claimed == CLAIMED_BLOCKS_MAX {
             break;
         }
-        let Some(start) = census.unowned_at(memory, start) else { continue };
-        let Some(bytes) = census.claim(memory, start) else { continue };
+        let Some(start) = census.block_at(memory, at) else { continue };
+        let Some(bytes) = census.claim(memory, start) else {
+            if shared.len() < SHARED_BLOCKS_MAX && census.is_claimed(start) && own.insert(start) {
+                shared.push((offset, start));
+            }
+            continue;
+        };
+        own.insert(start);
         n_claimed += 1;
         total += bytes;
         memory.words(start, (bytes / 8).min(CLAIMED_WORDS_MAX), |word| {
             if let Some(target) = objects.rank(word) {
                 edges.push(target, Label::Offset(offset), Strength::Inferred);
-            } else if let Some(block) = census.unowned_at(memory, word) {
-                open.push((offset, block));
+            } else if census.block_at(memory, word).is_some_and(|block| !own.contains(&block)) {
+                open.push((offset, word));
+            }
+        });
+    }
+    for (offset, start) in shared {
+        let n_words = (census.block_bytes(memory, start, 0) / 8).min(SHARED_WORDS_MAX);
+        memory.words(start, n_words, |word| {
+            if let Some(target) = objects.rank(word) {
+                edges.push(target, Label::Offset(offset), Strength::Inferred);
             }
         });
     }
@@ -458,5 +500,19 @@ fn type_kind(info: &TypeInfo) -> TypeKind {
         ObjectKind::Task => TypeKind::Task,
         ObjectKind::Capsule => TypeKind::Capsule,
         _ => TypeKind::Other,
+    }
+}
+
+/// Gives the cells of a function's closure the names of its free variables.
+fn name_cells<M: Memory>(place: &Place<'_, M>, tuple: u64, edges: &mut NodeEdges) {
+    let Some(code) = place.found.closures.get(&tuple) else { return };
+    let n = edges.tail_targets.len() as u64;
+    let mut names = Vec::new();
+    heapray_cpython::frames::free_variables(&*place.memory, place.rt, *code, n, |name| names.push(name));
+    if names.len() == edges.tail_targets.len() {
+        for (target, name) in std::mem::take(&mut edges.tail_targets).into_iter().zip(names) {
+            edges.push(target, Label::Closure(name), Strength::Owned);
+        }
+        edges.tail = None;
     }
 }

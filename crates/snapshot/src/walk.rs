@@ -5,7 +5,7 @@ use crate::discover::Discovery;
 use crate::emit::{Emitter, Place, Ranges};
 use crate::holders::{self, Outside};
 use crate::{facts, roots};
-use heapray_cpython::{Memory, Region, Runtime, Unsupported};
+use heapray_cpython::{Memory, Region, Runtime, Unsupported, interp};
 use heapray_wire::{Chunk, Fact};
 
 /// Where a snapshot is read from.
@@ -113,7 +113,10 @@ pub fn snapshot<M: Memory>(
 
     facts::runtime(memory, &rt, &mut known_facts);
     out(Chunk::Process(known_facts));
-    let mut place = Place { memory, rt: &rt, found: &found, census: &mut census, statics: &statics };
+    let interned: Vec<u64> =
+        rt.interpreters.iter().filter_map(|interp| interp::interned(memory, &rt, *interp)).collect();
+    let mut place =
+        Place { memory, rt: &rt, found: &found, census: &mut census, statics: &statics, interned: &interned };
     let mut emitter = Emitter::new(&found, values, out);
     emitter.objects(&mut place);
     roots::write(&mut emitter, &mut place, threads, &mut summary);
@@ -133,17 +136,17 @@ pub fn snapshot<M: Memory>(
 /// Writable data of mapped files, and the anonymous memory that continues it (`.bss`).
 pub(crate) fn static_ranges(regions: &[Region]) -> Ranges {
     let mut ranges: Ranges = Vec::new();
-    let mut file_end = 0;
+    let mut data_end = 0;
     for region in regions {
         let is_file = !region.path.is_empty() && !region.path.starts_with('[');
         if is_file && region.write {
             ranges.push((region.start, region.end));
-        } else if region.write && region.start == file_end && is_anonymous(region) && region.path != "[heap]"
+        } else if region.write && region.start == data_end && is_anonymous(region) && region.path != "[heap]"
         {
             ranges.push((region.start, region.end));
         }
-        if is_file {
-            file_end = region.end;
+        if is_file && region.write {
+            data_end = region.end;
         }
     }
     ranges

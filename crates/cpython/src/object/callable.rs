@@ -75,15 +75,13 @@ pub(super) fn generator<M: Memory, S: Sink>(
     let frame = object + u64::from(frame);
     let word = |at: Option<u32>| at.and_then(|at| mem.u64(frame + u64::from(at))).unwrap_or(0);
     let Some(state) = mem.u8(object + u64::from(state)).map(u8::cast_signed) else { return Read::Torn };
-    if state < layout.frame_completed {
+    // Closed before its first step, a generator counts as completed and still holds its arguments (Objects/genobject.c,
+    // gen_close).
+    if state < layout.frame_cleared {
         frames::references(mem, rt, frame, out.sink);
         return Read::Complete;
     }
-    if state < layout.frame_cleared {
-        out.own(word(runtime.frame_function) & !7, Label::Field("function"));
-        out.own(word(runtime.frame_object), Label::Field("frame object"));
-    }
-    if state < layout.frame_cleared || layout.finished == Finished::Code {
+    if layout.finished == Finished::Code {
         out.own(word(Some(runtime.frame_code)) & !7, Label::Field("f_code"));
     }
     Read::Complete
