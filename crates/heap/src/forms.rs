@@ -138,7 +138,10 @@ impl<'h> Forms<'h> {
     fn is_head(&self, node: u32) -> bool {
         let Some(above) = self.heap.trail_parent(node) else { return true };
         let kind = self.heap.kind(above);
+        let by_thread =
+            || self.heap.trail_parent(above).is_some_and(|over| self.heap.kind(over) == TypeKind::Thread);
         kind == TypeKind::StackFrame
+            || (kind == TypeKind::Frame && by_thread())
             || (self.heap.kind(node) == TypeKind::Module && kind == TypeKind::Dict)
             || is_thread_local(self.heap, node)
     }

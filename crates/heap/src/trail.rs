@@ -237,8 +237,9 @@ fn frame(heap: &Heap, nodes: &[u32], start: usize) -> Head {
     Head { start, told: 1, root: RootKind::Frame, text }
 }
 
+/// What a thread runs: a frame, or its object where frames are objects (3.10).
 fn is_frame(heap: &Heap, node: Option<&u32>) -> bool {
-    node.is_some_and(|node| heap.kind(*node) == TypeKind::StackFrame)
+    node.is_some_and(|node| matches!(heap.kind(*node), TypeKind::StackFrame | TypeKind::Frame))
 }
 
 /// A thread's field, or a `threading.local` reached through its dict.

@@ -320,6 +320,12 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// Names a node that other nodes' readers know better: a frame object that runs.
+    pub(crate) fn name_node(&mut self, node: u32, name: &str) {
+        let name = self.strings.id(name);
+        self.names.push(NodeName { node, name });
+    }
+
     /// Keeps the text of keys that are short identifiers.
     fn name_keys<M: Memory>(&mut self, place: &mut Place<'_, M>) {
         let mut members = Vec::new();

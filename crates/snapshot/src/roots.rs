@@ -47,7 +47,9 @@ fn write_thread<M: Memory>(
     edges.tail = Some(Tail::Index);
     for frame in &stack {
         if frame.owner == FrameOwner::FrameObject {
-            edges.tail_targets.extend(place.found.objects.rank(frame.object.unwrap_or(frame.address)));
+            let object = place.found.objects.rank(frame.object.unwrap_or(frame.address));
+            edges.tail_targets.extend(object);
+            object.inspect(|node| emitter.name_node(*node, &frame_name(&*place.memory, rt, frame)));
         } else {
             edges.tail_targets.push(next);
             next += 1;

@@ -15,13 +15,21 @@ pub(super) fn is_object<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, objec
         return false;
     }
     let counted = match refcount(mem, rt, object) {
-        Some(count) => count.immortal || (1..=REFCOUNT_MAX).contains(&count.count),
+        Some(count) => {
+            count.immortal || (1..=REFCOUNT_MAX).contains(&count.count) && !is_mapped(mem, count.count)
+        }
         None => false,
     };
     counted
         && head_is_sane(mem, info, object)
         && ends_in_memory(mem, rt, info, object)
         && fits(mem, rt, info, object)
+}
+
+/// A count that is an address is a pointer: a C struct that starts with two types looks like an object of the second
+/// (`PyDateTime_CAPI`, Include/datetime.h, of an executable at a low address).
+fn is_mapped<M: Memory>(mem: &M, count: u64) -> bool {
+    is_address(count) && mem.u8(count).is_some()
 }
 
 /// The next pointer of the collector's head is null or aligned but for its flag (3.14.0).
