@@ -241,5 +241,5 @@ fn is_namespace(history: &History<'_>, node: u32) -> bool {
     let label = edge_between(tables, parent, node).map(|at| tables.label(parent, at));
     let is_field = label.is_some_and(|label| label.kind == heapray_wire::LabelKind::Field);
     let field = label.map_or("", |label| tables.string(label.name));
-    is_field && (field.contains("dict") || field == "modules")
+    is_field && (field.contains("dict") || field.ends_with("modules"))
 }

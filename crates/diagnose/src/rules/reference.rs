@@ -15,6 +15,8 @@ use crate::verdict::{Finding, Kind, Verdict};
 const FINDINGS: usize = 5;
 /// Where this part of the elements changed between the snapshots, a gain must be larger than chance.
 const TURNS_OVER: f64 = 0.5;
+/// The part of its parts' gain that a place must gain as a whole.
+const AS_A_WHOLE: f64 = 0.4;
 /// The gain that a container in turnover must have, as a part of its level.
 const BEYOND_TURNOVER: f64 = 0.25;
 
@@ -36,6 +38,9 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
                 verdict.dismissed.push(format!("{} grows, and slower and slower", text()));
                 verdict.undecided = true;
             }
+            Course::Steady if !grows_as_a_whole(evidence, &place) => {
+                verdict.dismissed.push(format!("{} regroups what it holds", text()));
+            }
             Course::Steady if is_turnover(evidence, &place) => {
                 verdict.dismissed.push(format!("{} turns over; its size stays about the same", text()));
             }
@@ -45,6 +50,17 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
             }
         }
     }
+}
+
+/// Whether what is at the place gained about what its parts gained: parts that merely move do not make a leak.
+fn grows_as_a_whole(evidence: &Evidence<'_>, place: &Place) -> bool {
+    let history = &evidence.history;
+    let sum = |k: usize| {
+        let tops = place.tops(history, k);
+        tops.iter().map(|top| history.snaps[k].sizes.bytes[*top as usize]).sum::<u64>() as f64
+    };
+    let gain = sum(history.len() - 1) - sum(0);
+    gain >= AS_A_WHOLE * place.bytes.gain()
 }
 
 /// Whether the elements change so much that the gain may be chance.
