@@ -1,13 +1,14 @@
 //! A query's tree over a heap. Text fields become one bit a node or one truth a type before the pass over all nodes.
 
-use heapray_wire::{LabelKind, NO_STRING, NodeFlags, Tail};
+use heapray_capture::HeapTables;
+use heapray_wire::{LabelKind, NO_STRING, NodeFlags, Tail, TypeKind};
 
 use super::Field;
 use super::glob::{matches, matches_type};
 use super::lexer::Op;
 use super::parser::Expr;
-use crate::Heap;
 use crate::matching::n_real;
+use crate::{Heap, Region};
 
 /// A tree whose texts are answered already.
 enum Check {
@@ -17,7 +18,7 @@ enum Check {
     Type(Vec<bool>),
     Nodes(Vec<u64>),
     Number { field: Field, op: Op, value: u64 },
-    Tracked(bool),
+    Flag { field: Field, is: bool },
 }
 
 /// Matching real objects, rising.
@@ -36,7 +37,7 @@ fn prepare(expr: &Expr, heap: &Heap) -> Check {
             if *is_negated { Check::Not(Box::new(check)) } else { check }
         }
         Expr::Number { field, op, value } => Check::Number { field: *field, op: *op, value: *value },
-        Expr::Tracked(is) => Check::Tracked(*is),
+        Expr::Flag { field, is } => Check::Flag { field: *field, is: *is },
     }
 }
 
@@ -48,7 +49,7 @@ fn holds(check: &Check, heap: &Heap, node: u32) -> bool {
         Check::Not(part) => !holds(part, heap, node),
         Check::Type(types) => types[tables.type_of(node) as usize],
         Check::Nodes(bits) => bits[node as usize / 64] >> (node % 64) & 1 == 1,
-        Check::Tracked(is) => tables.flags[node as usize].has(NodeFlags::TRACKED) == *is,
+        Check::Flag { field, is } => flag_of(heap, node, *field) == *is,
         Check::Number { field, op, value } => number_of(heap, node, *field).is_some_and(|found| match op {
             Op::Equal | Op::Glob => found == *value,
             Op::NotEqual => found != *value,
@@ -68,7 +69,10 @@ fn number_of(heap: &Heap, node: u32, field: Field) -> Option<u64> {
         Field::Bytes => Some(tables.block(node)),
         Field::Retained => Some(heap.retained(node)),
         Field::Address => Some(tables.address(node)),
-        Field::Refcount => Some(u64::from(tables.refcount[node as usize])),
+        Field::Refcount => {
+            let is_counted = !tables.flags[node as usize].has(NodeFlags::IMMORTAL);
+            is_counted.then(|| u64::from(tables.refcount[node as usize]))
+        }
         Field::Generation => {
             let flags = tables.flags[node as usize];
             flags.has(NodeFlags::TRACKED).then(|| u64::from(flags.generation()))
@@ -77,9 +81,23 @@ fn number_of(heap: &Heap, node: u32, field: Field) -> Option<u64> {
     }
 }
 
+fn flag_of(heap: &Heap, node: u32, field: Field) -> bool {
+    let has = |bit| heap.tables().flags[node as usize].has(bit);
+    match field {
+        Field::Tracked => has(NodeFlags::TRACKED),
+        Field::Frozen => has(NodeFlags::FROZEN),
+        Field::Orphan => has(NodeFlags::ORPHAN),
+        Field::Finalizer => has(NodeFlags::FINALIZER),
+        Field::Immortal => has(NodeFlags::IMMORTAL),
+        Field::Garbage => heap.region(node) == Region::Garbage,
+        _ => false,
+    }
+}
+
 fn prepare_text(heap: &Heap, field: Field, pattern: &str) -> Check {
     match field {
         Field::Type => Check::Type(types(heap, pattern)),
+        Field::Isinstance => Check::Type(derived(heap, pattern)),
         Field::Elem => Check::Nodes(with_element(heap, &types(heap, pattern))),
         Field::Referrer => Check::Nodes(held_by(heap, &types(heap, pattern))),
         Field::Attribute => Check::Nodes(held_as(heap, &strings(heap, pattern))),
@@ -92,6 +110,37 @@ fn prepare_text(heap: &Heap, field: Field, pattern: &str) -> Check {
 fn types(heap: &Heap, pattern: &str) -> Vec<bool> {
     let tables = heap.tables();
     tables.types.iter().map(|row| matches_type(pattern, tables.string(row.name))).collect()
+}
+
+/// For each type, whether its name or that of a class in its `__mro__` matches.
+fn derived(heap: &Heap, pattern: &str) -> Vec<bool> {
+    let tables = heap.tables();
+    let direct = types(heap, pattern);
+    let mut is_match = bits(heap);
+    for (row, _) in tables.types.iter().zip(&direct).filter(|(_, is)| **is) {
+        set(&mut is_match, row.node);
+    }
+    // A class without instances has no row; its object has its last name.
+    for name in tables.names.iter().filter(|name| heap.kind(name.node) == TypeKind::Type) {
+        if matches(pattern, tables.string(name.name)) {
+            set(&mut is_match, name.node);
+        }
+    }
+    let is_base =
+        |node: &u32| is_match.get(*node as usize / 64).is_some_and(|word| word >> (node % 64) & 1 == 1);
+    let rows = tables.types.iter().zip(direct);
+    rows.map(|(row, is)| is || mro(tables, row.node).iter().any(is_base)).collect()
+}
+
+/// The classes of a type's `__mro__`; empty where the type was not found as an object.
+fn mro(tables: &HeapTables, type_node: u32) -> &[u32] {
+    if type_node >= tables.n_nodes() {
+        return &[];
+    }
+    let mut edges = tables.edges_of(type_node);
+    let mro =
+        edges.find(|edge| edge.label.kind == LabelKind::Field && tables.string(edge.label.name) == "__mro__");
+    mro.map_or(&[], |edge| tables.targets(edge.target))
 }
 
 /// For each string, whether it matches.
@@ -183,7 +232,7 @@ fn in_module(heap: &Heap, strings: &[bool]) -> Vec<u64> {
     let tables = heap.tables();
     let mut bits = bits(heap);
     for &node in heap.order() {
-        let is_in = if heap.kind(node) == heapray_wire::TypeKind::Module && tables.name(node).is_some() {
+        let is_in = if heap.kind(node) == TypeKind::Module && tables.name(node).is_some() {
             let at = tables.names.binary_search_by_key(&node, |name| name.node);
             at.is_ok_and(|at| strings.get(tables.names[at].name as usize) == Some(&true))
         } else {
@@ -199,7 +248,7 @@ fn in_module(heap: &Heap, strings: &[bool]) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use heapray_wire::TypeKind;
+    use heapray_wire::{LabelKind, NodeFlags, TypeKind};
 
     use crate::synthetic::Builder;
     use crate::{Find, Heap};
@@ -231,6 +280,8 @@ mod tests {
             ("bytes>10MB", vec![array]),
             ("type=app.* ", vec![record]),
             ("type~Rec*", vec![record]),
+            ("type~eco", vec![record]),
+            ("type=eco", vec![]),
             ("attr=payload", vec![text]),
             ("attribute=buffer", vec![long]),
             ("referrer=Record", vec![text]),
@@ -243,6 +294,61 @@ mod tests {
             ("refcount>100", vec![array]),
             ("retained>=20MB and type!=ndarray and type!=dict", vec![]),
             ("type=nothing", vec![]),
+        ] {
+            let find = Find::parse(query).expect("a query");
+            assert_eq!(find.eval(&heap), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn flags_are_found_bare_negated_and_compared() {
+        let mut b = Builder::new();
+        let held = b.instance("app.Held");
+        b.global("app", "held", held);
+        b.flag(held, NodeFlags::FROZEN | NodeFlags::IMMORTAL);
+        let (one, other) = (b.instance("app.Node"), b.instance("app.Node"));
+        b.attribute(one, "next", other);
+        b.attribute(other, "next", one);
+        b.flag(one, NodeFlags::FINALIZER);
+        let lost = b.instance("app.Lost");
+        b.flag(lost, NodeFlags::ORPHAN);
+        let heap = Heap::load(b.build());
+        for (query, expected) in [
+            ("type=Node and garbage", vec![one, other]),
+            ("type=Node and not garbage", vec![]),
+            ("type~app. and garbage=no", vec![held, lost]),
+            ("garbage and finalizer", vec![one]),
+            ("orphan", vec![lost]),
+            ("frozen and immortal", vec![held]),
+            ("frozen!=no", vec![held]),
+            ("type=Held and refcount>=0", vec![]),
+            ("type=Held and block>0 and bytes>0", vec![held]),
+        ] {
+            let find = Find::parse(query).expect("a query");
+            assert_eq!(find.eval(&heap), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn instances_of_derived_classes_are_found() {
+        let mut b = Builder::new();
+        let (base, derived) = (b.object("type", TypeKind::Type), b.object("type", TypeKind::Type));
+        b.name(base, "Base");
+        b.name(derived, "Derived");
+        let mro = b.object("tuple", TypeKind::Tuple);
+        b.push(mro, derived);
+        b.push(mro, base);
+        b.named(derived, LabelKind::Field, "__mro__", mro);
+        let object = b.instance("app.Derived");
+        b.heap_type("app.Derived", derived);
+        b.global("app", "object", object);
+        let heap = Heap::load(b.build());
+        for (query, expected) in [
+            ("isinstance=Base", vec![object]),
+            ("isinstance=Derived", vec![object]),
+            ("isinstance~Bas", vec![object]),
+            ("type=Base", vec![]),
+            ("isinstance=Other", vec![]),
         ] {
             let find = Find::parse(query).expect("a query");
             assert_eq!(find.eval(&heap), expected, "{query}");

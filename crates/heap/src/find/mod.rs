@@ -21,6 +21,8 @@ pub(crate) const DEPTH_MAX: usize = 64;
 pub enum Field {
     /// Type name, qualified or its last part: `numpy.ndarray`, `ndarray`, `app.*`.
     Type,
+    /// As `Type`, or that of a class it derives from.
+    Isinstance,
     /// Number of elements of a container.
     Len,
     /// `sys.getsizeof`, bytes.
@@ -41,20 +43,32 @@ pub enum Field {
     Address,
     /// The collector's generation, 0 to 2; untracked objects have none.
     Generation,
-    /// Whether the collector tracks it: `yes` or `no`.
+    /// Whether the collector tracks it.
     Tracked,
-    /// Reference count.
+    /// Whether it is in the permanent generation (`gc.freeze`).
+    Frozen,
+    /// Whether only the census of blocks found it, and nothing refers to it.
+    Orphan,
+    /// Whether no root reaches it.
+    Garbage,
+    /// Whether the collector calls a finalizer on it.
+    Finalizer,
+    /// Whether it is immortal.
+    Immortal,
+    /// Reference count; immortal objects have none.
     Refcount,
     /// Its own name: of modules, types, functions, short identifiers.
     Name,
 }
 
 impl Field {
-    const NAMES: [(&'static str, Field); 16] = [
+    const NAMES: [(&'static str, Field); 23] = [
         ("type", Field::Type),
+        ("isinstance", Field::Isinstance),
         ("len", Field::Len),
         ("size", Field::Size),
         ("bytes", Field::Bytes),
+        ("block", Field::Bytes),
         ("retained", Field::Retained),
         ("module", Field::Module),
         ("referrer", Field::Referrer),
@@ -65,6 +79,11 @@ impl Field {
         ("at", Field::Address),
         ("generation", Field::Generation),
         ("tracked", Field::Tracked),
+        ("frozen", Field::Frozen),
+        ("orphan", Field::Orphan),
+        ("garbage", Field::Garbage),
+        ("finalizer", Field::Finalizer),
+        ("immortal", Field::Immortal),
         ("refcount", Field::Refcount),
         ("name", Field::Name),
     ];
@@ -76,7 +95,26 @@ impl Field {
     fn is_text(self) -> bool {
         matches!(
             self,
-            Field::Type | Field::Module | Field::Referrer | Field::Attribute | Field::Elem | Field::Name
+            Field::Type
+                | Field::Isinstance
+                | Field::Module
+                | Field::Referrer
+                | Field::Attribute
+                | Field::Elem
+                | Field::Name
+        )
+    }
+
+    /// Whether it is true or false of an object, and so needs no value.
+    fn is_flag(self) -> bool {
+        matches!(
+            self,
+            Field::Tracked
+                | Field::Frozen
+                | Field::Orphan
+                | Field::Garbage
+                | Field::Finalizer
+                | Field::Immortal
         )
     }
 }
@@ -102,8 +140,9 @@ pub struct Find {
 }
 
 impl Find {
-    /// Parses a query: comparisons `field op value` joined by `and`, `or`, `not` and parentheses. Operators are
-    /// `=`, `!=`, `>`, `>=`, `<`, `<=` and `~` (glob); numbers take units (`10MB`, `1.5GiB`, `20k`) and `0x`.
+    /// Parses a query: comparisons `field op value` and bare flags (`garbage`), joined by `and`, `or`, `not` and
+    /// parentheses. Operators are `=`, `!=`, `>`, `>=`, `<`, `<=` and `~` (part of a text, or a glob); numbers take
+    /// units (`10MB`, `1.5GiB`, `20k`) and `0x`. The whole language is told in `docs/find.md`.
     ///
     /// # Errors
     /// The first fault with its column.

@@ -16,8 +16,8 @@ pub(crate) enum Expr {
     Text { field: Field, is_negated: bool, pattern: String },
     /// A number field.
     Number { field: Field, op: Op, value: u64 },
-    /// Tracked or not.
-    Tracked(bool),
+    /// A flag that is set, or is not.
+    Flag { field: Field, is: bool },
 }
 
 /// Parses a whole query.
@@ -112,8 +112,16 @@ impl Parser<'_> {
         })?;
         self.at += 1;
         let op_column = self.column();
-        let Some((Token::Op(op), _)) = self.tokens.get(self.at).cloned() else {
-            return Err(self.error(op_column, &format!("an operator is missing after `{name}`"), OPERATORS));
+        let op = match self.tokens.get(self.at) {
+            Some((Token::Op(op), _)) => *op,
+            _ if field.is_flag() => return Ok(Expr::Flag { field, is: true }),
+            _ => {
+                return Err(self.error(
+                    op_column,
+                    &format!("an operator is missing after `{name}`"),
+                    OPERATORS,
+                ));
+            }
         };
         self.at += 1;
         let value_column = self.column();
@@ -132,26 +140,22 @@ impl Parser<'_> {
         (value, column): (&str, usize),
     ) -> Result<Expr, FindError> {
         if field.is_text() {
-            return match op {
-                Op::Equal | Op::Glob | Op::NotEqual => {
-                    Ok(Expr::Text { field, is_negated: op == Op::NotEqual, pattern: value.to_owned() })
-                }
-                _ => Err(self.error(op_column, "a text has no order", "use `=`, `!=` or `~`")),
-            };
+            return text(field, op, value)
+                .ok_or_else(|| self.error(op_column, "a text has no order", "use `=`, `!=` or `~`"));
         }
         if op == Op::Glob {
             return Err(self.error(op_column, "`~` compares texts", "use `=`, `!=`, `<`, `<=`, `>` or `>=`"));
         }
-        if field == Field::Tracked {
+        if field.is_flag() {
             let is = match value {
                 "yes" | "true" | "True" | "1" => true,
                 "no" | "false" | "False" | "0" => false,
-                _ => return Err(self.error(column, "not `yes` or `no`", "write `tracked=yes`")),
+                _ => return Err(self.error(column, "not `yes` or `no`", "write `tracked` or `not tracked`")),
             };
             return match op {
-                Op::Equal => Ok(Expr::Tracked(is)),
-                Op::NotEqual => Ok(Expr::Tracked(!is)),
-                _ => Err(self.error(op_column, "`tracked` has no order", "use `=` or `!=`")),
+                Op::Equal => Ok(Expr::Flag { field, is }),
+                Op::NotEqual => Ok(Expr::Flag { field, is: !is }),
+                _ => Err(self.error(op_column, "a flag has no order", "use `=` or `!=`")),
             };
         }
         let value = number(value).ok_or_else(|| {
@@ -159,6 +163,16 @@ impl Parser<'_> {
         })?;
         Ok(Expr::Number { field, op, value })
     }
+}
+
+/// A comparison of texts; none for an operator that orders. `~` with no `*` and no `?` finds the value anywhere.
+fn text(field: Field, op: Op, value: &str) -> Option<Expr> {
+    let pattern = match op {
+        Op::Glob if !value.contains(['*', '?']) => format!("*{value}*"),
+        Op::Glob | Op::Equal | Op::NotEqual => value.to_owned(),
+        _ => return None,
+    };
+    Some(Expr::Text { field, is_negated: op == Op::NotEqual, pattern })
 }
 
 const OPERATORS: &str = "use `=`, `!=`, `<`, `<=`, `>`, `>=` or `~`";
@@ -209,7 +223,7 @@ mod tests {
     #[test]
     fn errors_point_at_their_column_and_help() {
         for (query, column, part) in [
-            ("colour=red", 1, "fields are type, len"),
+            ("colour=red", 1, "fields are type, isinstance"),
             ("type=list and", 14, "comparison is missing"),
             ("len ~ 5", 5, "compares texts"),
             ("len > many", 7, "is no number"),
@@ -222,6 +236,11 @@ mod tests {
             ("len ! 5", 5, "`!` without"),
             ("", 1, "comparison is missing"),
             ("tracked=perhaps", 9, "not `yes`"),
+            ("frozen>yes", 7, "a flag has no order"),
+            ("garbage ~ yes", 9, "compares texts"),
+            ("garbage yes", 9, "join comparisons"),
+            ("not garbage and frosen", 17, "no field `frosen`"),
+            ("orphan and len", 15, "operator is missing"),
             ("len>", 5, "value is missing"),
         ] {
             let error = Find::parse(query).expect_err(query);
@@ -257,6 +276,8 @@ mod tests {
             "1e999",
             ".",
             "tracked",
+            "garbage",
+            "isinstance",
             "\u{0}",
             "not not",
             "((((",
