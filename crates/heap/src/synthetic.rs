@@ -249,6 +249,11 @@ impl Builder {
         self.draft(node).flags |= bits;
     }
 
+    /// Takes a node off the collector's lists.
+    pub fn untrack(&mut self, node: u32) {
+        self.draft(node).flags &= !NodeFlags::TRACKED;
+    }
+
     /// Sets the reference count instead of what the edges say.
     pub fn refcount(&mut self, node: u32, count: u32) {
         self.draft(node).refcount = Some(count);

@@ -55,23 +55,22 @@ pub fn types(heap: &Heap, order: TypeOrder) -> Vec<TypeUsage> {
     let tables = heap.tables();
     let (row_of_type, mut rows) = rows_by_name(heap);
     for node in (0..heap.n_nodes()).filter(|node| heap.is_object(*node)) {
+        let is_tracked = tables.flags[node as usize].has(NodeFlags::TRACKED);
+        if order == TypeOrder::Objgraph && !is_tracked {
+            continue;
+        }
         let row = &mut rows[row_of_type[tables.type_of(node) as usize] as usize];
         row.count += 1;
-        row.tracked += u64::from(tables.flags[node as usize].has(NodeFlags::TRACKED));
+        row.tracked += u64::from(is_tracked);
         row.shallow_bytes += tables.shallow(node);
         row.block_bytes += tables.block(node);
     }
     add_retained(heap, &row_of_type, &mut rows);
-    if order == TypeOrder::Objgraph {
-        rows.retain(|row| row.tracked > 0);
-    } else {
-        rows.retain(|row| row.count > 0);
-    }
+    rows.retain(|row| row.count > 0);
     let key = |row: &TypeUsage| match order {
         TypeOrder::Bytes => row.block_bytes,
         TypeOrder::Retained => row.retained_bytes,
-        TypeOrder::Count => row.count,
-        TypeOrder::Objgraph => row.tracked,
+        TypeOrder::Count | TypeOrder::Objgraph => row.count,
     };
     rows.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name)));
     rows
@@ -199,8 +198,15 @@ mod tests {
             let value = b.str(&format!("value {i}"));
             b.set_item(cache, &format!("k{i}"), value);
         }
+        let pair = b.object("tuple", TypeKind::Tuple);
+        let tracked_pair = b.object("tuple", TypeKind::Tuple);
+        b.untrack(pair);
+        b.global("app", "pairs", pair);
+        b.global("app", "tracked_pair", tracked_pair);
         let heap = Heap::load(b.build());
         assert_eq!(types(&heap, TypeOrder::Count)[0].name, "str");
-        assert!(types(&heap, TypeOrder::Objgraph).iter().all(|row| row.name != "str"));
+        let tracked = types(&heap, TypeOrder::Objgraph);
+        assert!(tracked.iter().all(|row| row.name != "str" && row.count == row.tracked));
+        assert!(tracked.iter().any(|row| row.name == "tuple" && row.count == 1), "{tracked:?}");
     }
 }
