@@ -171,18 +171,7 @@ fn grow(
     let shape = |node: u32| small.shape[node as usize];
     let shapes = [shape(first), shape(int), shape(text), shape(list), shape(dict), shape(text)];
     let mut dice = Dice::new(1);
-    let mut t = HeapTables {
-        address_base: vec![(0, 0)],
-        address_offset: Vec::with_capacity(n),
-        shape: Vec::with_capacity(n),
-        refcount: vec![1; n],
-        shallow_bytes: Vec::with_capacity(n),
-        block_bytes: Vec::with_capacity(n),
-        flags: Vec::with_capacity(n),
-        edge_start: Vec::with_capacity(n + 1),
-        edges: Vec::with_capacity(n * 2),
-        ..HeapTables::default()
-    };
+    let mut t = room_for(n);
     for group in 0..n_groups {
         let at = group * GROUP;
         let near = |dice: &mut Dice| match is_tangled {
@@ -234,4 +223,20 @@ fn grow(
     t.shapes = small.shapes;
     debug_assert!(t.shapes.iter().all(|shape: &ShapeRow| shape.tail != Tail::Items), "no sets here");
     t
+}
+
+/// Empty columns with room for `n` nodes at two edges a node.
+fn room_for(n: usize) -> HeapTables {
+    HeapTables {
+        address_base: vec![(0, 0)],
+        address_offset: Vec::with_capacity(n),
+        shape: Vec::with_capacity(n),
+        refcount: vec![1; n],
+        shallow_bytes: Vec::with_capacity(n),
+        block_bytes: Vec::with_capacity(n),
+        flags: Vec::with_capacity(n),
+        edge_start: Vec::with_capacity(n + 1),
+        edges: Vec::with_capacity(n * 2),
+        ..HeapTables::default()
+    }
 }

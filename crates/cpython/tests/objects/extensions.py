@@ -1,3 +1,4 @@
+"""Objects of extension types, for the readers to be held against the interpreter."""
 import sys, gc, numpy as np, types, os
 KEEP=[]
 def keep(*o): KEEP.extend(o); return o[0]
