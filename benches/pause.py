@@ -48,7 +48,6 @@ def main():
     """Measures all sizes and writes the table."""
     heapray, python = sys.argv[1:3]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 9
-    rows = [measure(heapray, python, gigabytes, rounds) for gigabytes in GIGABYTES]
     header = [
         "target, GB resident", "os.fork(), ms", "pause, ms", "pause − fork, ms",
         "longest gap a spinning thread saw, ms", "heapray's peak memory, MB", "heapray's CPU, s",
@@ -58,7 +57,10 @@ def main():
         "process in turn; the pause is the sum of all stops, as heapray says it. The gap is of a second series, with a "
         "thread that spins all the time: it holds the GIL's switches and the copying of pages too."
     )
-    write("pause", "Pause and memory of a snapshot", notes, header, rows)
+    rows = []
+    for gigabytes in GIGABYTES:  # the table grows row by row: the largest take minutes
+        rows.append(measure(heapray, python, gigabytes, rounds))
+        write("pause", "Pause and memory of a snapshot", notes, header, rows)
 
 
 if __name__ == "__main__":

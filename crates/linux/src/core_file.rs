@@ -96,6 +96,7 @@ impl CoreFile {
             }
         }
         core.loads.sort_by_key(|load| load.start);
+        core.add_files(&files);
         core.mappings = core.loads.iter().map(|load| mapping(load, &files)).collect();
         if core.threads.is_empty() {
             core.losses.push("no thread's registers".to_owned());
@@ -120,6 +121,28 @@ impl CoreFile {
             file_size: there,
             flags: header.flags,
         });
+    }
+
+    /// Adds the mapped files that no load tells of: gdb's gcore leaves them out, the kernel writes a load without bytes.
+    fn add_files(&mut self, files: &[MappedFile]) {
+        let is_told = |file: &&MappedFile| {
+            let before = self.loads.partition_point(|load| load.start < file.end);
+            before
+                .checked_sub(1)
+                .is_some_and(|n| self.loads[n].start.saturating_add(self.loads[n].size) > file.start)
+        };
+        let untold = files.iter().filter(|file| file.start < file.end && !is_told(file));
+        let loads: Vec<CoreLoad> = untold
+            .map(|file| CoreLoad {
+                start: file.start,
+                size: file.end - file.start,
+                offset: 0,
+                file_size: 0,
+                flags: PF_R | PF_X, // what was not written to: constants and code
+            })
+            .collect();
+        self.loads.extend(loads);
+        self.loads.sort_by_key(|load| load.start);
     }
 
     fn add_notes(&mut self, header: &Header, len: u64, files: &mut Vec<MappedFile>) {
