@@ -1,6 +1,6 @@
 # A decorator's closure remembers all arguments it was called with.
 # kind: reference
-# match: seen
+# match: seen|area
 
 from _story import tell
 

@@ -1,4 +1,4 @@
-# Short-lived large blocks of growing size between small ones that stay: holes that nothing fits.
+# C code cuts large buffers short in place and keeps the heads: holes that the next, larger ones do not fit.
 # kind: fragmentation
 
 import ctypes
@@ -8,20 +8,17 @@ from _story import tell
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
-pins = []
+libc.realloc.restype = ctypes.c_void_p
+libc.realloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 def step(i):
-    size = 8000 + 20 * i
-    large = []
-    for n in range(10):
-        block = libc.malloc(size)
+    size = 8000 + 10 * i
+    blocks = [libc.malloc(size) for n in range(3)]
+    for block in blocks:
         ctypes.memset(block, 1, size)
-        large.append(block)
-        pins.append(bytes(600))
-    for block in large:
-        libc.free(block)
+    for block in blocks:
+        libc.realloc(block, 600)
 
 
 tell(step, warmup=200)

@@ -8,7 +8,7 @@ pages = {}
 
 
 def step(i):
-    pages[f"/articles/{i}"] = b"<html>" + b"x" * 2000
+    pages[f"/articles/{i}"] = b"<html>" + bytes(2000)
 
 
 tell(step)

@@ -265,3 +265,49 @@ fn callbacks_of_the_interpreter_under_one_name_are_one_place() {
     assert_eq!(verdict.findings[0].types[0].name, "app.Client");
     assert_eq!(verdict.findings[0].types[0].count, 100);
 }
+
+#[test]
+fn blocks_in_free_lists_are_no_leak() {
+    let verdict = judge(&[1, 2, 3], |builder, n| {
+        builder.module("app");
+        builder.fact("census.malloc.orphan_bytes", 700_000);
+        builder.fact("census.pymalloc.orphan_blocks", i64::from(n) * 1000);
+        builder.fact("census.pymalloc.orphan_bytes", i64::from(n) * 208_000);
+        builder.fact("rss_bytes", 50_000_000 + i64::from(n) * 100_000);
+    });
+    assert_eq!(verdict.findings, []);
+}
+
+#[test]
+fn fragmentation_that_slows_down_but_goes_on_is_found() {
+    let build = |last: i64| {
+        move |builder: &mut Builder, n: u32| {
+            let waste = [0, 300_000_000, 300_000_000 + last][n as usize];
+            builder.module("app");
+            builder.fact("census.malloc.free_bytes", waste);
+            builder.fact("rss_bytes", 50_000_000 + waste * 11 / 10);
+        }
+    };
+    assert_eq!(first(&judge(&[0, 1, 2], build(20_000_000))).0, Kind::Fragmentation);
+    let settled = judge(&[0, 1, 2], build(1_000_000));
+    assert_eq!(settled.findings, []);
+    assert!(settled.undecided);
+}
+
+#[test]
+fn garbage_that_holds_code_waits_for_the_collector() {
+    let verdict = judge(&[100, 200, 300], |builder, n| {
+        builder.module("app");
+        for _ in 0..n {
+            let (a, b) = (builder.dict(), builder.object("function", TypeKind::Function));
+            let (code, names) =
+                (builder.object("code", TypeKind::Code), builder.object("tuple", TypeKind::Tuple));
+            builder.flag(code, NodeFlags::UNTRAVERSED);
+            builder.set_item(a, "run", b);
+            builder.field(b, "__globals__", a);
+            builder.field(b, "__code__", code);
+            builder.field(code, "co_names", names);
+        }
+    });
+    assert_eq!(verdict.findings, []);
+}

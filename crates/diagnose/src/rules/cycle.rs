@@ -11,6 +11,7 @@ use crate::types::gained;
 use crate::verdict::{Finding, Kind, Verdict};
 use heapray_heap::Region;
 use heapray_wire::NodeFlags;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why the collector does not get rid of the garbage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,12 @@ enum Cause {
     Rare(i64),
 }
 
-/// Part of the garbage that must be frozen, or be reachable from untraversed objects.
+/// Objects of a type to look at, and garbage to search from each.
+const SAMPLE: usize = 32;
+const SEARCH: usize = 4096;
+/// Part of the garbage that untraversed objects of a type must be.
+const RARITY: f64 = 0.01;
+/// Part of the garbage that must be frozen, or survive collections.
 const PART: f64 = 0.3;
 /// First thresholds above this make collections rare. CPython's own is 700 (2,000 from 3.13 on, 10,000 from 3.15).
 const RARE_THRESHOLD: i64 = 20_000;
@@ -89,37 +95,45 @@ fn nodes_of(snap: &Snap<'_>, region: Region) -> Vec<u32> {
     (0..snap.tables.n_nodes()).filter(|node| snap.heap.region(*node) == region).collect()
 }
 
-/// Types of untraversed objects in the garbage, where those objects and what they lead to are much of it.
+/// Types of untraversed objects that are part of cycles in the garbage, where they are no rarity. An untraversed
+/// object that is merely held by garbage (code, for one) goes with it and explains nothing.
 fn untraversed_types(last: &Snap<'_>, garbage: &[u32]) -> Vec<String> {
     let tables = last.tables;
-    let mut counts = vec![0_usize; tables.types.len()];
-    let mut reached = vec![false; tables.n_nodes() as usize];
-    let mut waiting = Vec::new();
+    let mut by_type: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for &node in garbage {
         if tables.flags[node as usize].has(NodeFlags::UNTRAVERSED) {
-            counts[tables.type_of(node) as usize] += 1;
-            waiting.push(node);
+            by_type.entry(tables.type_of(node)).or_default().push(node);
         }
     }
-    let mut n_reached = 0;
-    while let Some(node) = waiting.pop() {
-        if std::mem::replace(&mut reached[node as usize], true) {
-            continue;
+    let mut named: Vec<(usize, String)> = Vec::new();
+    for (type_idx, nodes) in by_type {
+        let stride = nodes.len().div_ceil(SAMPLE);
+        let sample: Vec<u32> = nodes.iter().step_by(stride).copied().collect();
+        let n_cyclic = sample.iter().filter(|node| reaches_itself(last, **node)).count();
+        if n_cyclic * 2 > sample.len() {
+            named.push((nodes.len(), tables.string(tables.types[type_idx as usize].name).to_string()));
         }
-        n_reached += 1;
-        let garbage =
-            |target: &&u32| last.heap.region(**target) == Region::Garbage && !reached[**target as usize];
-        waiting.extend(tables.targets(node).iter().filter(garbage));
     }
-    if (n_reached as f64) < PART * garbage.len() as f64 {
-        return Vec::new();
-    }
-    let mut named: Vec<(usize, String)> = (0..counts.len())
-        .filter(|idx| counts[*idx] > 0)
-        .map(|idx| (counts[idx], tables.string(tables.types[idx].name).to_string()))
-        .collect();
+    named.retain(|(n, _)| *n as f64 >= RARITY * garbage.len() as f64);
     named.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     named.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Whether a garbage node is on a cycle, as far as a short search tells.
+fn reaches_itself(last: &Snap<'_>, start: u32) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![start];
+    while let Some(node) = waiting.pop() {
+        for &target in last.tables.targets(node) {
+            if target == start {
+                return true;
+            }
+            if seen.len() < SEARCH && last.heap.region(target) == Region::Garbage && seen.insert(target) {
+                waiting.push(target);
+            }
+        }
+    }
+    false
 }
 
 fn stays_garbage(history: &History<'_>, node: u32) -> bool {
