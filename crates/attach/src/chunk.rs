@@ -1,5 +1,7 @@
 //! One loaded chunk: up to 1 MiB of the target's memory, and which of its bytes are really there.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 /// Size of a chunk, a power of two. Large enough that a remote read's fixed cost (10 µs) vanishes, small enough to evict.
 pub(crate) const CHUNK_BYTES: u64 = 1 << CHUNK_SHIFT;
 /// Binary logarithm of [`CHUNK_BYTES`].
@@ -12,7 +14,7 @@ static ZEROS: [u8; 1 << CHUNK_SHIFT] = [0; 1 << CHUNK_SHIFT];
 #[derive(Debug)]
 pub(crate) enum Bytes {
     /// Copied.
-    Owned(Box<[u8]>),
+    Owned(Vec<u8>),
     /// Never written in the target: so many zeros, which cost nothing.
     Zeros(u32),
 }
@@ -30,9 +32,43 @@ impl Bytes {
     /// What they cost us, in bytes.
     pub(crate) fn cost_bytes(&self) -> u64 {
         match self {
-            Self::Owned(bytes) => bytes.len() as u64,
+            Self::Owned(bytes) => bytes.capacity() as u64,
             Self::Zeros(_) => 0,
         }
+    }
+}
+
+/// Buffers of evicted chunks, to be filled again: a fresh one costs a page fault for each 4 KiB, as much as reading does.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// Kept at most.
+    const MAX: usize = 64;
+
+    /// A buffer of `len` bytes, whatever they are.
+    pub(crate) fn take(&self, len: usize) -> Vec<u8> {
+        let spare = if len == CHUNK_BYTES as usize { self.lock().pop() } else { None };
+        let mut buffer = spare.unwrap_or_else(|| vec![0; len]);
+        buffer.resize(len, 0);
+        buffer
+    }
+
+    /// Takes back what a chunk had.
+    pub(crate) fn give(&self, chunk: Chunk) {
+        let mut spares = self.lock();
+        for stretch in std::iter::once(chunk.first).chain(chunk.more) {
+            if let Bytes::Owned(buffer) = stretch.bytes
+                && buffer.capacity() == CHUNK_BYTES as usize
+                && spares.len() < Self::MAX
+            {
+                spares.push(buffer);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +132,7 @@ mod tests {
     use super::*;
 
     fn stretch(start: u32, bytes: &[u8]) -> Stretch {
-        Stretch { start, bytes: Bytes::Owned(bytes.into()) }
+        Stretch { start, bytes: Bytes::Owned(bytes.to_vec()) }
     }
 
     #[test]
@@ -110,6 +146,18 @@ mod tests {
             assert!(chunk.tail(hole).is_empty(), "{hole}");
         }
         assert_eq!(chunk.cost_bytes(), 16);
+    }
+
+    #[test]
+    fn a_spare_buffer_is_whole_again() {
+        let spares = Spares::default();
+        let mut buffer = spares.take(CHUNK_BYTES as usize);
+        let at = buffer.as_ptr();
+        buffer.truncate(100);
+        spares.give(Chunk::new([Stretch { start: 0, bytes: Bytes::Owned(buffer) }, stretch(200, &[1; 7])]));
+        assert_eq!(spares.take(7).len(), 7);
+        let again = spares.take(CHUNK_BYTES as usize);
+        assert_eq!((again.as_ptr(), again.len() as u64), (at, CHUNK_BYTES));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use heapray_cpython::Memory;
 use heapray_linux::Mapping;
 
-use crate::chunk::{CHUNK_BYTES, CHUNK_SHIFT, Chunk};
+use crate::chunk::{CHUNK_BYTES, CHUNK_SHIFT, Chunk, Spares};
 use crate::source::Source;
 
 /// Binary logarithm of the number of chunks in a second-level table (8 GiB each).
@@ -60,8 +60,10 @@ pub struct ImageMemory {
     mappings: Vec<Mapping>,
     source: Source,
     budget_bytes: u64,
-    /// Chunks in the order in which they were loaded.
+    /// Chunks that cost something, in the order in which they were loaded.
     order: Mutex<VecDeque<u64>>,
+    evictions: u64,
+    spares: Spares,
     counters: Counters,
 }
 
@@ -81,7 +83,8 @@ impl ImageMemory {
                 root[table as usize].get_or_insert_with(empty_table);
             }
         }
-        Self { root, mappings, source, budget_bytes, order: Mutex::default(), counters: Counters::default() }
+        let (order, spares, counters) = (Mutex::default(), Spares::default(), Counters::default());
+        Self { root, mappings, source, budget_bytes, order, evictions: 0, spares, counters }
     }
 
     /// What reading has cost so far.
@@ -136,9 +139,11 @@ impl ImageMemory {
                 .iter()
                 .take_while(|mapping| mapping.start < start + CHUNK_BYTES)
                 .collect();
-            let (chunk, unreadable) = self.source.load(start, &inside);
+            let (chunk, unreadable) = self.source.load(start, &inside, &self.spares);
             self.count(&chunk, unreadable);
-            self.order.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
+            if chunk.cost_bytes() > 0 {
+                self.order.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
+            }
             chunk
         })
     }
@@ -158,10 +163,21 @@ impl ImageMemory {
         &[]
     }
 
+    /// The chunk to evict next. The walker sweeps over the heap several times, in address order: of a heap that is larger
+    /// than the budget, the oldest chunk is always the one it needs soonest. So the newest quarter stays (what is being
+    /// read), of the others the newest goes; every eighth time the oldest, lest what nobody reads stays for ever.
+    fn next_victim(&mut self) -> Option<u64> {
+        let order = self.order.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let last = order.len().checked_sub(1)?;
+        self.evictions += 1;
+        order.remove(if self.evictions.is_multiple_of(8) { 0 } else { last - last / 4 })
+    }
+
     fn evict(&mut self, number: u64) {
         let table = self.root.get_mut((number >> TABLE_SHIFT) as usize).and_then(Option::as_mut);
         if let Some(chunk) = table.and_then(|table| table[number as usize % TABLE_LEN].take()) {
             self.counters.kept.fetch_sub(chunk.cost_bytes(), Ordering::Relaxed);
+            self.spares.give(chunk);
         }
     }
 }
@@ -183,11 +199,10 @@ impl Memory for ImageMemory {
         }
     }
 
-    /// Evicts chunks, those loaded first first, until the budget holds.
+    /// Evicts chunks until the budget holds.
     fn trim(&mut self) {
         while self.counters.kept.load(Ordering::Relaxed) > self.budget_bytes {
-            let next = self.order.get_mut().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match next {
+            match self.next_victim() {
                 Some(number) => self.evict(number),
                 None => return,
             }

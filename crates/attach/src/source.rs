@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use heapray_linux::{CoreFile, FileRoot, Mapping, RemoteMemory};
 
-use crate::chunk::{Bytes, CHUNK_BYTES, Chunk, Stretch};
+use crate::chunk::{Bytes, CHUNK_BYTES, Chunk, Spares, Stretch};
 use crate::fault::libc_errno;
 
 /// Bits of a pagemap entry: present, swapped (Documentation/admin-guide/mm/pagemap.rst).
@@ -21,7 +21,10 @@ const PAGE_EXISTS: u64 = 0b11 << 62;
 /// A process that stands still.
 #[derive(Debug)]
 pub(crate) struct Frozen {
+    /// For mapped files, and memory shared with other processes.
     memory: RemoteMemory,
+    /// For what a copy shares with the target, and a target with its own children, until one of them writes.
+    private: RemoteMemory,
     pagemap: Option<File>,
     page_bytes: u64,
     gone: AtomicBool,
@@ -50,6 +53,7 @@ impl Source {
     pub(crate) fn process(pid: i32) -> Self {
         Self::Process(Frozen {
             memory: RemoteMemory::new(pid),
+            private: RemoteMemory::leaving_pages_shared(pid),
             pagemap: File::open(format!("/proc/{pid}/pagemap")).ok(),
             page_bytes: heapray_linux::page_bytes(),
             gone: AtomicBool::new(false),
@@ -70,8 +74,8 @@ impl Source {
     }
 
     /// The chunk at `start`, which these mappings reach into (in address order), and how many of its mapped bytes could not be read.
-    pub(crate) fn load(&self, start: u64, mappings: &[&Mapping]) -> (Chunk, u64) {
-        let mut builder = Builder::new(start, mappings);
+    pub(crate) fn load(&self, start: u64, mappings: &[&Mapping], spares: &Spares) -> (Chunk, u64) {
+        let mut builder = Builder::new(start, mappings, spares);
         for mapping in mappings {
             let (from, to) = (mapping.start.max(start), mapping.end.min(start + CHUNK_BYTES));
             match self {
@@ -84,13 +88,14 @@ impl Source {
 }
 
 impl Frozen {
-    fn fill(&self, builder: &mut Builder, range: Range<u64>, mapping: &Mapping) {
+    fn fill(&self, builder: &mut Builder<'_>, range: Range<u64>, mapping: &Mapping) {
         let anonymous = mapping.inode == 0 && !mapping.shared;
+        let memory = if anonymous { &self.private } else { &self.memory };
         let mut at = range.start;
         for run in self.runs(&range, anonymous) {
             builder.zeros(at..run.start);
             builder.read(run.clone(), |addr, buf, gap| {
-                let result = self.memory.read_around(addr, buf, gap);
+                let result = memory.read_around(addr, buf, gap);
                 if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc_errno::ESRCH)) {
                     self.gone.store(true, Ordering::Relaxed);
                 }
@@ -133,7 +138,7 @@ impl Frozen {
 }
 
 impl Dump {
-    fn fill(&self, builder: &mut Builder, range: Range<u64>, mapping: &Mapping) {
+    fn fill(&self, builder: &mut Builder<'_>, range: Range<u64>, mapping: &Mapping) {
         builder.read(range, |addr, buf, gap| {
             let mut at = 0;
             while at < buf.len() {
@@ -169,7 +174,7 @@ impl Dump {
 }
 
 /// A chunk in the making. Pieces that touch become one stretch.
-struct Builder {
+struct Builder<'a> {
     /// Address of the chunk.
     chunk: u64,
     /// Finished stretches.
@@ -177,17 +182,18 @@ struct Builder {
     /// First address and length of the stretch that may still grow.
     start: u64,
     len: usize,
-    /// Its bytes, and zeros behind them; empty while all of it is zeros.
+    /// Its bytes, and anything behind them; empty while all of it is zeros.
     bytes: Vec<u8>,
     /// Where the last mapping ends: no buffer reaches further.
     end: u64,
     unreadable: u64,
+    spares: &'a Spares,
 }
 
-impl Builder {
-    fn new(chunk: u64, mappings: &[&Mapping]) -> Self {
+impl<'a> Builder<'a> {
+    fn new(chunk: u64, mappings: &[&Mapping], spares: &'a Spares) -> Self {
         let end = mappings.last().map_or(chunk, |mapping| mapping.end.min(chunk + CHUNK_BYTES));
-        Self { chunk, done: Vec::new(), start: chunk, len: 0, bytes: Vec::new(), end, unreadable: 0 }
+        Self { chunk, done: Vec::new(), start: chunk, len: 0, bytes: Vec::new(), end, unreadable: 0, spares }
     }
 
     /// Ends the stretch before `addr` unless it touches it.
@@ -209,7 +215,10 @@ impl Builder {
             Bytes::Zeros(small(len as u64))
         } else {
             bytes.truncate(len);
-            Bytes::Owned(bytes.into_boxed_slice())
+            if len < bytes.capacity() / 2 {
+                bytes.shrink_to_fit();
+            }
+            Bytes::Owned(bytes)
         };
         self.done.push(Stretch { start, bytes });
     }
@@ -218,15 +227,20 @@ impl Builder {
     fn zeros(&mut self, range: Range<u64>) {
         if !range.is_empty() {
             self.go_to(range.start);
-            self.len += len_of(&range);
+            let end = self.len + len_of(&range);
+            if let Some(rest) = self.bytes.get_mut(self.len..end) {
+                rest.fill(0);
+            }
+            self.len = end;
         }
     }
 
-    /// The buffer for the next `n` bytes of the stretch. It is made large enough for all that may follow, so that it is
-    /// zeroed by the kernel, once.
+    /// The buffer for the next `n` bytes of the stretch, with anything in it. It is made large enough for all that may
+    /// follow, so that a spare one fits.
     fn room(&mut self, n: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
-            self.bytes = vec![0; len_of(&(self.start..self.end))];
+            self.bytes = self.spares.take(len_of(&(self.start..self.end)));
+            self.bytes[..self.len].fill(0);
         }
         &mut self.bytes[self.len..self.len + n]
     }
@@ -248,7 +262,6 @@ impl Builder {
             self.len += n;
         } else {
             let read = buf.to_vec();
-            buf.fill(0);
             self.append_around(range.start, &read, &gaps);
         }
     }
