@@ -22,7 +22,7 @@ const INTERNED_MIN: usize = 256;
 const CLAIMED_BLOCKS_MAX: usize = 4096;
 const CLAIMED_WORDS_MAX: u64 = 1 << 16;
 /// Blocks of other objects that it looks into, and words of each.
-const SHARED_BLOCKS_MAX: usize = 64;
+const SHARED_BLOCKS_MAX: usize = 256;
 const SHARED_WORDS_MAX: u64 = 512;
 
 /// Pseudo types in the order of their numbers after the last real type.
@@ -461,11 +461,18 @@ fn claim_blocks<M: Memory>(
             }
         });
     }
-    for (offset, start) in shared {
+    let mut next = 0;
+    while let Some(&(offset, start)) = shared.get(next) {
+        next += 1;
         let n_words = (census.block_bytes(memory, start, 0) / 8).min(SHARED_WORDS_MAX);
         memory.words(start, n_words, |word| {
             if let Some(target) = objects.rank(word) {
                 edges.push(target, Label::Offset(offset), Strength::Inferred);
+            } else if shared.len() < SHARED_BLOCKS_MAX
+                && let Some(block) = census.block_at(memory, word)
+                && own.insert(block)
+            {
+                shared.push((offset, block));
             }
         });
     }
