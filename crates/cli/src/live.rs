@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 10;
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A running process.
     Pid(u32),
     /// A core file.
@@ -36,30 +36,34 @@ impl fmt::Display for Source {
 
 /// How to read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SnapshotOptions {
+pub(crate) struct SnapshotOptions {
     /// Take the whole tree below the process too.
-    pub children: bool,
+    pub(crate) children: bool,
     /// Stop the target for the time of the read instead of copying it.
-    pub in_place: bool,
+    pub(crate) in_place: bool,
     /// Store values of user data.
-    pub values: bool,
+    pub(crate) values: bool,
 }
 
 /// What taking a snapshot did.
 #[derive(Clone, Debug, Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Per process: its pid and how long it was stopped, milliseconds.
-    pub pauses_ms: Vec<(u32, f64)>,
+    pub(crate) pauses_ms: Vec<(u32, f64)>,
     /// Objects read, all processes together.
-    pub n_objects: u64,
+    pub(crate) n_objects: u64,
     /// Bytes written.
-    pub n_bytes: u64,
+    pub(crate) n_bytes: u64,
     /// Processes of the tree that could not be read, and why.
-    pub skipped: Vec<(u32, String)>,
+    pub(crate) skipped: Vec<(u32, String)>,
 }
 
 /// Takes a snapshot and writes it to `out` in the capture format while reading.
-pub fn snapshot_to(source: &Source, options: &SnapshotOptions, out: &mut dyn Write) -> anyhow::Result<Taken> {
+pub(crate) fn snapshot_to(
+    source: &Source,
+    options: &SnapshotOptions,
+    out: &mut dyn Write,
+) -> anyhow::Result<Taken> {
     let mut failure = None;
     let mut writer = SnapshotWriter::new(|bytes: &[u8]| {
         if failure.is_none() {
@@ -82,7 +86,7 @@ pub fn snapshot_to(source: &Source, options: &SnapshotOptions, out: &mut dyn Wri
 }
 
 /// Takes a snapshot of a process into memory.
-pub fn snapshot_to_bytes(pid: u32, options: &SnapshotOptions) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn snapshot_to_bytes(pid: u32, options: &SnapshotOptions) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     snapshot_to(&Source::Pid(pid), options, &mut bytes)?;
     Ok(bytes)

@@ -47,7 +47,7 @@ impl Pool {
             && max_next == POOL_BYTES - block_bytes
             && next >= OVERHEAD + 2 * block_bytes
             && next <= POOL_BYTES
-            && (next - OVERHEAD) % block_bytes == 0;
+            && (next - OVERHEAD).is_multiple_of(block_bytes);
         if !fits || n_allocated == 0 {
             return None;
         }
@@ -66,7 +66,7 @@ impl Pool {
     pub fn index(&self, address: u64) -> Option<u64> {
         let offset = address.checked_sub(self.address + OVERHEAD)?;
         let i = offset / self.block_bytes;
-        (offset % self.block_bytes == 0 && i < self.n_carved).then_some(i)
+        (offset.is_multiple_of(self.block_bytes) && i < self.n_carved).then_some(i)
     }
 
     /// The number of the carved block that contains `address`.

@@ -65,12 +65,13 @@ impl Chunks {
 
     /// The heap of a thread arena at `start`, if one is there: answers its end.
     pub(crate) fn arena_heap<M: Memory>(&mut self, memory: &M, start: u64, region_end: u64) -> Option<u64> {
-        if start % HEAP_ALIGN != 0 {
+        if !start.is_multiple_of(HEAP_ALIGN) {
             return None;
         }
         let (arena, size) = (memory.u64(start)?, memory.u64(start + 16)?);
         let end = start.checked_add(size)?;
-        if size < PAGE || size > HEAP_ALIGN || size % PAGE != 0 || end > region_end || arena % 16 != 0 {
+        let is_size = (PAGE..=HEAP_ALIGN).contains(&size) && size.is_multiple_of(PAGE);
+        if !is_size || end > region_end || !arena.is_multiple_of(16) {
             return None;
         }
         memory.u64(arena)?;
@@ -127,7 +128,8 @@ impl Chunks {
             if is_fence && self.chunks.len() > kept {
                 return true;
             }
-            if bytes < CHUNK_MIN || bytes % 16 != 0 || bytes > end - at || size & IS_MAPPED != 0 {
+            let is_size = bytes >= CHUNK_MIN && bytes.is_multiple_of(16) && bytes <= end - at;
+            if !is_size || size & IS_MAPPED != 0 {
                 break;
             }
             if size & PREV_IN_USE == 0 && self.chunks.len() > kept {

@@ -58,7 +58,7 @@ impl Types {
 
     /// The type object at `address`.
     fn at<M: Memory>(&mut self, memory: &M, runtime: &Runtime, address: u64) -> Option<u32> {
-        if address % 8 != 0 || address < 0x1000 {
+        if !address.is_multiple_of(8) || address < 0x1000 {
             return None;
         }
         if let Some(known) = self.by_address.get(&address) {

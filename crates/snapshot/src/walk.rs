@@ -139,13 +139,11 @@ pub(crate) fn static_ranges(regions: &[Region]) -> Ranges {
     let mut data_end = 0;
     for region in regions {
         let is_file = !region.path.is_empty() && !region.path.starts_with('[');
-        if is_file && region.write {
-            ranges.push((region.start, region.end));
-        } else if region.write && region.start == data_end && is_anonymous(region) && region.path != "[heap]"
-        {
+        let is_bss = region.start == data_end && is_anonymous(region) && region.path != "[heap]";
+        if region.write && (is_file || is_bss) {
             ranges.push((region.start, region.end));
         }
-        if is_file && region.write {
+        if region.write && is_file {
             data_end = region.end;
         }
     }
