@@ -120,9 +120,9 @@ fn derived(heap: &Heap, pattern: &str) -> Vec<bool> {
     for (row, _) in tables.types.iter().zip(&direct).filter(|(_, is)| **is) {
         set(&mut is_match, row.node);
     }
-    // A class without instances has no row; its object has its last name.
+    // A class without instances has no row, but its object has its name.
     for name in tables.names.iter().filter(|name| heap.kind(name.node) == TypeKind::Type) {
-        if matches(pattern, tables.string(name.name)) {
+        if matches_type(pattern, tables.string(name.name)) {
             set(&mut is_match, name.node);
         }
     }
@@ -333,8 +333,8 @@ mod tests {
     fn instances_of_derived_classes_are_found() {
         let mut b = Builder::new();
         let (base, derived) = (b.object("type", TypeKind::Type), b.object("type", TypeKind::Type));
-        b.name(base, "Base");
-        b.name(derived, "Derived");
+        b.name(base, "app.Base");
+        b.name(derived, "app.Derived");
         let mro = b.object("tuple", TypeKind::Tuple);
         b.push(mro, derived);
         b.push(mro, base);
@@ -345,6 +345,7 @@ mod tests {
         let heap = Heap::load(b.build());
         for (query, expected) in [
             ("isinstance=Base", vec![object]),
+            ("isinstance=app.Base", vec![object]),
             ("isinstance=Derived", vec![object]),
             ("isinstance~Bas", vec![object]),
             ("type=Base", vec![]),
