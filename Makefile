@@ -13,6 +13,11 @@ VENV   := .demo/venv
 VENV_TEST := .demo/venv-test
 VENV_BENCH := .demo/venv-bench
 
+# Whether heapray leaks is right about programs whose truth is known: a few for every kind of verdict, or all of them.
+SCORE := $(VENV_TEST)/bin/python -B tests/leaks/score.py --heapray $(TARGET)/debug/heapray
+SOME_STORIES := growing_buffer module_dict class_attribute collector_off lost_reference native_malloc \
+                healthy_warm_cache healthy_bounded_deque
+
 .PHONY: demo test test-full check pythons bench clean
 
 demo:
@@ -30,10 +35,12 @@ check:
 
 test: check pythons
 	cargo build --package heapray
+	$(SCORE) --interval 5s --snapshots 4 --jobs 4 $(SOME_STORIES)
 	cargo test --workspace --no-fail-fast
 
 test-full: check pythons
 	cargo build --package heapray
+	$(SCORE) --jobs 2
 	HEAPRAY_FULL=1 cargo test --workspace --no-fail-fast
 
 # The interpreters and packages that tests run on. Newer Pythons need root and a Debian mirror; tests do without.

@@ -71,9 +71,9 @@ def explain(options):
 
     def ask(pid):
         snapshot, picture = options.work / "leaking.snapshot", options.work / "backrefs.svg"
-        say("Why is one of these arrays alive? From a snapshot file, with a picture")
+        say("Why are these arrays alive? From a snapshot file, with a picture")
         statuses = [run(options.heapray, "snapshot", pid, "-o", snapshot)[0]]
-        statuses.append(run(options.heapray, "why", snapshot, "type=numpy.ndarray", "--output", picture)[0])
+        statuses.append(run(options.heapray, "why", snapshot, "type=numpy.ndarray and referrer=list", "-o", picture)[0])
         if any(statuses) or not picture.exists():
             raise RuntimeError("heapray snapshot or why did not succeed")
 
