@@ -40,7 +40,7 @@ pub enum QueryError {
         got: usize,
     },
     /// Snapshots that are not of one process.
-    #[error("cannot compare: {problem}")]
+    #[error("{problem}")]
     NotComparable {
         /// What differs, and what to do.
         problem: String,
