@@ -8,7 +8,7 @@ use crate::growth::Growth;
 use crate::history::{History, Snap};
 use crate::steady::Series;
 use crate::trail::{edge_between, slot_name};
-use crate::tree::{kind, parent, under};
+use crate::tree::{kind, parent, under, weight};
 use heapray_wire::{NO_NODE, TypeKind};
 use std::collections::BTreeMap;
 
@@ -114,6 +114,33 @@ pub(crate) fn places(history: &History<'_>, growth: &Growth) -> Vec<Place> {
     found.sort_by(|a, b| b.bytes.gain().total_cmp(&a.bytes.gain()).then(a.node.cmp(&b.node)));
     found.truncate(PLACES);
     found
+}
+
+/// The place that has most of what is new in the last snapshot, whatever it had before.
+pub(crate) fn with_most_new(
+    history: &History<'_>,
+    growth: &Growth,
+    series: (Series, Series),
+) -> Option<Place> {
+    let last = history.last();
+    let mut new: BTreeMap<u32, u64> = BTreeMap::new();
+    for &node in last.held().iter().filter(|node| !history.is_persistent(**node)) {
+        if growth.above(node) != NO_NODE {
+            *new.entry(growth.above(node)).or_default() += weight(last.tables, node);
+        }
+    }
+    let (&node, _) = new.iter().max_by_key(|(node, bytes)| (**bytes, std::cmp::Reverse(**node)))?;
+    let mut slots: BTreeMap<String, NewInSlot> = BTreeMap::new();
+    for (at, &child) in (0..).zip(last.tables.targets(node)) {
+        if parent(last.heap, child) == node && !history.is_persistent(child) {
+            if let Some(name) = slot_name(last.tables, node, at) {
+                slots.entry(name).or_default().add(child, last.sizes.bytes[child as usize]);
+            }
+        }
+    }
+    let largest = slots.into_iter().max_by_key(|(_, new)| new.bytes).filter(|_| has_slots(history, node));
+    let slot = largest.map(|(name, new)| Slot { name, child: new.largest });
+    Some(Place { node, slot, bytes: series.0, count: series.1 })
 }
 
 struct Walk<'a, 'h> {

@@ -6,11 +6,14 @@
 
 use super::{Evidence, SHARE, confidence, course, fill};
 use crate::holder::describe;
-use crate::places::{Place, places};
+use crate::places::{Place, places, with_most_new};
 use crate::steady::Course;
 use crate::turnover::turnover;
 use crate::verdict::{Finding, Kind, Verdict};
 
+/// Bytes, and part of the process's growth, that all held objects must gain to count without a single place.
+const ALL_BYTES: f64 = 256.0 * 1024.0;
+const ALL_SHARE: f64 = 0.5;
 /// Most findings of this kind.
 const FINDINGS: usize = 5;
 /// Where this part of the elements changed between the snapshots, a gain must be larger than chance.
@@ -49,6 +52,26 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
                 n_found += 1;
             }
         }
+    }
+    if n_found == 0 {
+        look_at_all(evidence, verdict);
+    }
+}
+
+/// Growth of all that is held where no single place keeps it: several hold the same, and now one, now another is
+/// nearest. It goes under the place that has most of what is new.
+fn look_at_all(evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    let history = &evidence.history;
+    let Some(bytes) = evidence.account.series(|row| Some(row.held_bytes)) else { return };
+    let count = history.series(|k| history.snaps[k].sizes.n_held as f64);
+    let enough = bytes.gain() >= ALL_BYTES.max(ALL_SHARE * evidence.account.process_gain());
+    if !enough || course(&count, &bytes) != Course::Steady || bytes.course(0.0) != Course::Steady {
+        return;
+    }
+    if let Some(place) = with_most_new(history, &evidence.growth, (bytes, count)) {
+        let mut found = finding(evidence, &place);
+        found.confidence *= 0.8;
+        verdict.findings.push(found);
     }
 }
 
