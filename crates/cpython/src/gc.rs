@@ -89,16 +89,54 @@ pub fn tracked<M: Memory>(
     interp: u64,
     mut f: impl FnMut(u64, Generation),
 ) -> Result<u64, Torn> {
+    check(mem, rt, interp)?;
+    let mut objects = 0;
+    for (head, generation) in heads(&rt.layout.runtime, interp) {
+        let mut cursor = Cursor::at(mem, head).map_err(|reason| Torn { objects, reason })?;
+        cursor
+            .walk(mem, u64::MAX, |object| {
+                objects += 1;
+                f(object, generation);
+            })
+            .map_err(|reason| Torn { objects, reason })?;
+    }
+    Ok(objects)
+}
+
+/// As [`tracked`], and gives loaded memory back on the way, so that a large heap does not stay loaded whole.
+pub fn tracked_in_steps<M: Memory>(
+    mem: &mut M,
+    rt: &Runtime,
+    interp: u64,
+    mut f: impl FnMut(u64, Generation),
+) -> Result<u64, Torn> {
+    check(mem, rt, interp)?;
+    let mut objects = 0;
+    for (head, generation) in heads(&rt.layout.runtime, interp) {
+        let mut cursor = Cursor::at(mem, head).map_err(|reason| Torn { objects, reason })?;
+        let mut done = false;
+        while !done {
+            let step = cursor.walk(mem, STEP, |object| {
+                objects += 1;
+                f(object, generation);
+            });
+            done = step.map_err(|reason| Torn { objects, reason })?;
+            mem.trim();
+        }
+    }
+    Ok(objects)
+}
+
+/// Objects between two chances to give memory back.
+const STEP: u64 = 1 << 16;
+
+/// Whether the lists of `interp` can be walked now.
+fn check<M: Memory>(mem: &M, rt: &Runtime, interp: u64) -> Result<(), Torn> {
     let state = state(mem, rt, interp).ok_or(Torn { objects: 0, reason: "its state is unreadable" })?;
     if state.collecting {
         return Err(Torn { objects: 0, reason: "a collection is in progress" });
     }
-    let mut objects = 0;
-    for (head, generation) in heads(&rt.layout.runtime, interp) {
-        walk(mem, head, &mut objects, |object| f(object, generation))
-            .map_err(|reason| Torn { objects, reason })?;
-    }
-    Ok(objects)
+    Ok(())
 }
 
 /// The heads of all lists of `interp`.
@@ -118,29 +156,39 @@ fn heads(layout: &RuntimeLayout, interp: u64) -> [(u64, Generation); 4] {
     ]
 }
 
-/// Follows one list from its head around to its head.
-fn walk<M: Memory>(
-    mem: &M,
+/// A place in one list.
+struct Cursor {
     head: u64,
-    objects: &mut u64,
-    mut f: impl FnMut(u64),
-) -> Result<(), &'static str> {
-    let mut last = head;
-    let mut node = links(mem, head).ok_or("a list head is unreadable")?.0;
-    // Every node has named its predecessor, so a cycle cannot close anywhere but at the head.
-    while node != head {
-        let (next, previous) = links(mem, node).ok_or("a link is unreadable")?;
-        if previous != last {
-            return Err("a link does not lead back");
-        }
-        f(node.wrapping_add(HEAD_SIZE));
-        *objects += 1;
-        last = node;
-        node = next;
+    last: u64,
+    node: u64,
+}
+
+impl Cursor {
+    fn at<M: Memory>(mem: &M, head: u64) -> Result<Cursor, &'static str> {
+        let node = links(mem, head).ok_or("a list head is unreadable")?.0;
+        Ok(Cursor { head, last: head, node })
     }
-    match links(mem, head) {
-        Some((_, previous)) if previous == last => Ok(()),
-        _ => Err("a list's end is not its head's"),
+
+    /// Goes on over at most `limit` objects; `true` when it is around.
+    fn walk<M: Memory>(&mut self, mem: &M, limit: u64, mut f: impl FnMut(u64)) -> Result<bool, &'static str> {
+        let mut left = limit;
+        // Every node has named its predecessor, so a cycle cannot close anywhere but at the head.
+        while self.node != self.head {
+            if left == 0 {
+                return Ok(false);
+            }
+            left -= 1;
+            let (next, previous) = links(mem, self.node).ok_or("a link is unreadable")?;
+            if previous != self.last {
+                return Err("a link does not lead back");
+            }
+            f(self.node.wrapping_add(HEAD_SIZE));
+            (self.last, self.node) = (self.node, next);
+        }
+        match links(mem, self.head) {
+            Some((_, previous)) if previous == self.last => Ok(true),
+            _ => Err("a list's end is not its head's"),
+        }
     }
 }
 

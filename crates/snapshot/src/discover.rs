@@ -53,11 +53,11 @@ impl Discovery {
     /// Takes in the collector's lists of one interpreter; `Err` where they are torn (what was listed stays).
     pub(crate) fn collector<M: Memory>(
         &mut self,
-        memory: &M,
+        memory: &mut M,
         rt: &Runtime,
         interp: u64,
     ) -> Result<u64, gc::Torn> {
-        gc::tracked(memory, rt, interp, |object, generation| {
+        gc::tracked_in_steps(memory, rt, interp, |object, generation| {
             self.tracked.insert(object);
             self.objects.insert(object);
             match generation {

@@ -23,7 +23,7 @@ pub(crate) struct LeaksFlags {
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<Target>,
     /// Time between snapshots of a process.
-    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
     interval: Duration,
     /// Number of snapshots of a process.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), value_name = "N")]
