@@ -125,7 +125,7 @@ fn snapshots_agree_with_the_interpreter() {
         }
         problems.extra(&tables, &oracle);
         let coverage = summary.explained as f64 / summary.references as f64;
-        println!("{}: {} objects, coverage {coverage:.5}", python.version(), summary.objects);
+        eprintln!("{}: {} objects, coverage {coverage:.5}", python.version(), summary.objects);
         if coverage < 0.999 {
             problems.note(format!("coverage {coverage}"));
         }

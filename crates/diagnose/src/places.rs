@@ -132,10 +132,11 @@ pub(crate) fn with_most_new(
     let (&node, _) = new.iter().max_by_key(|(node, bytes)| (**bytes, std::cmp::Reverse(**node)))?;
     let mut slots: BTreeMap<String, NewInSlot> = BTreeMap::new();
     for (at, &child) in (0..).zip(last.tables.targets(node)) {
-        if parent(last.heap, child) == node && !history.is_persistent(child) {
-            if let Some(name) = slot_name(last.tables, node, at) {
-                slots.entry(name).or_default().add(child, last.sizes.bytes[child as usize]);
-            }
+        if parent(last.heap, child) == node
+            && !history.is_persistent(child)
+            && let Some(name) = slot_name(last.tables, node, at)
+        {
+            slots.entry(name).or_default().add(child, last.sizes.bytes[child as usize]);
         }
     }
     let largest = slots.into_iter().max_by_key(|(_, new)| new.bytes).filter(|_| has_slots(history, node));
