@@ -44,7 +44,7 @@ def leaks(options, folder, then=None):
         print(f"$ gunicorn -w 1 app:app      # in {folder.name}/, the worker is process {pid}")
         with Load(service.port) as load:
             time.sleep(options.warmup)
-            answer = run(options.heapray, "leaks", pid, "--interval", options.interval, "--snapshots", "3")
+            answer = run(options.heapray, "leaks", pid, "--interval", options.interval, "--snapshots", "5")
             if then:
                 then(pid)
         print(f"({load.answered} requests answered meanwhile, {load.failed} failed)")
@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--heapray", required=True, type=Path, help="the binary")
     parser.add_argument("--python", required=True, help="an interpreter with the packages of requirements.txt")
     parser.add_argument("--work", required=True, type=Path, help="where snapshot, picture, log and fixed copy go")
-    parser.add_argument("--interval", default="5s", help="between the snapshots of heapray leaks")
+    parser.add_argument("--interval", default="3s", help="between the snapshots of heapray leaks")
     parser.add_argument("--warmup", default=5, type=float, help="seconds of load before the first question")
     options = parser.parse_args()
     options.heapray, options.work = options.heapray.resolve(), options.work.resolve()

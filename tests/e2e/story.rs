@@ -89,7 +89,7 @@ fn diagnose(variant: &str, folder: &std::path::Path) -> Answer {
     let load = Load::start(service.port, 2, PAUSE);
     load.wait_for(100);
     let pid = service.worker().to_string();
-    let answer = heapray(["leaks", &pid, "--interval", "4s", "--snapshots", "3", "--json"]);
+    let answer = heapray(["leaks", &pid, "--interval", "3s", "--snapshots", "5", "--json"]);
     let totals = load.stop();
     assert_eq!(totals.failed, 0, "no request is lost: {totals:?}");
     answer
