@@ -362,7 +362,7 @@ sys.stdin.readline()
     #[test]
     fn every_allocated_byte_is_counted() {
         for python in find_pythons() {
-            let mut target = Target::start(&python, SCRIPT);
+            let mut target = Target::start(python, SCRIPT);
             let small: u64 = target.line().parse().expect("a number");
             let large: u64 = target.line().parse().expect("a number");
             let mut memory = ProcMemory::open(target.pid());
