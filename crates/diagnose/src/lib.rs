@@ -29,10 +29,11 @@ use rules::Evidence;
 
 /// Snapshots that tell a leak from a warm-up in most services.
 pub const DEFAULT_SNAPSHOTS: usize = 3;
-/// Seconds between them: with one extra snapshot the verdict still comes within a minute.
+/// Seconds between them: with two extra snapshots the verdict still comes in about a minute.
 pub const DEFAULT_INTERVAL_SECONDS: f64 = 15.0;
-/// Snapshots to add at most while [`Verdict::undecided`] says that one more would tell.
-pub const EXTRA_SNAPSHOTS: usize = 1;
+/// Snapshots to add at most while [`Verdict::undecided`] says that one more would tell: what is emptied and filled
+/// again needs five.
+pub const EXTRA_SNAPSHOTS: usize = 2;
 
 /// Compares snapshots of one process, in order of time. Fewer than two give a verdict without findings.
 ///

@@ -115,6 +115,7 @@ pub struct Verdict {
     pub figures: Vec<Figures>,
     /// Growth that was looked at and is no leak, one sentence each: what levels off, churns or is noise.
     pub dismissed: Vec<String>,
-    /// Something grows, and slower towards the end: another snapshot would tell a leak from a warm-up.
+    /// Something grows, but slower towards the end, or is emptied and filled again: another snapshot would tell a leak
+    /// from a warm-up or from chance.
     pub undecided: bool,
 }

@@ -225,8 +225,9 @@ fn two_leaks_are_two_findings() {
         let (a, b) = (builder.list(&[]), builder.list(&[]));
         builder.global("app", "first", a);
         builder.global("app", "second", b);
-        items(builder, a, n);
-        items(builder, b, n / 2);
+        for i in 0..n {
+            items(builder, if i % 3 == 2 { b } else { a }, 1);
+        }
     });
     let holders: Vec<&str> = verdict.findings.iter().map(|found| found.holder.as_str()).collect();
     assert_eq!(holders, ["app.first", "app.second"]);
@@ -310,4 +311,75 @@ fn garbage_that_holds_code_waits_for_the_collector() {
         }
     });
     assert_eq!(verdict.findings, []);
+}
+
+/// A module variable that holds another list after each flush, with new rows.
+fn flushed(builder: &mut Builder, flush: u32, n: u32) {
+    builder.module("app");
+    builder.gap(u64::from(flush) * 10_000);
+    module_list(builder, n);
+}
+
+#[test]
+fn buffer_replaced_at_flush_and_seen_rising_is_undecided() {
+    let verdict = judge(&[0, 1, 2], |builder, k| flushed(builder, k, [10, 40, 90][k as usize]));
+    assert_eq!(verdict.findings, []);
+    assert!(verdict.undecided);
+}
+
+#[test]
+fn flushes_in_step_with_snapshots_are_undecided() {
+    let verdict = judge(&[0, 1, 2], |builder, k| {
+        flushed(builder, k, [20, 50, 80][k as usize]);
+        builder.fact("rss_bytes", 50_000_000);
+    });
+    assert_eq!(verdict.findings, []);
+    assert!(verdict.undecided);
+}
+
+#[test]
+fn flushed_buffer_that_fell_once_is_no_leak() {
+    let verdict = judge(&[0, 1, 2, 3], |builder, k| flushed(builder, k, [10, 40, 90, 30][k as usize]));
+    assert_eq!(verdict.findings, []);
+    assert!(!verdict.undecided);
+}
+
+#[test]
+fn batches_that_grow_from_flush_to_flush_are_named_after_five_snapshots() {
+    let verdict = judge(&[0, 1, 2, 3, 4], |builder, k| flushed(builder, k, 100 + 50 * k));
+    assert_eq!(first(&verdict), (Kind::Reference, "app.buffer"));
+}
+
+#[test]
+fn drained_backlog_that_resident_memory_shows_is_named_after_three() {
+    let verdict = judge(&[0, 1, 2], |builder, k| {
+        flushed(builder, k, 100 + 50 * k);
+        builder.fact("rss_bytes", 50_000_000 + i64::from(k) * 40_000);
+    });
+    assert_eq!(first(&verdict), (Kind::Reference, "app.buffer"));
+}
+
+/// `lines = lines + [line]`: the rows stay, the list is another one at an address of its own.
+fn rebuilt(builder: &mut Builder, k: u32, n: u32) {
+    builder.module("app");
+    let rows: Vec<u32> = (0..n).map(|_| builder.instance("app.Row")).collect();
+    builder.gap(10_000 + u64::from(k) * 1_000);
+    let list = builder.list(&[]);
+    for row in rows {
+        builder.push(list, row);
+    }
+    builder.global("app", "buffer", list);
+}
+
+#[test]
+fn list_rebuilt_by_concatenation_is_named() {
+    for levels in [[100, 200, 300], [100, 180, 330]] {
+        let verdict = judge(&[0, 1, 2], |builder, k| rebuilt(builder, k, levels[k as usize]));
+        assert_eq!(first(&verdict), (Kind::Reference, "app.buffer"));
+    }
+}
+
+#[test]
+fn uneven_growth_of_a_list_that_loses_nothing_is_named() {
+    assert_eq!(first(&judge(&[100, 150, 300], module_list)), (Kind::Reference, "app.buffer"));
 }

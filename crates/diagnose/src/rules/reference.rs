@@ -2,13 +2,14 @@
 //! frame, task, or a slot of the interpreter.
 //!
 //! A place counts when it gains in every window and does not level off, and when the gain is more than the turnover
-//! of its elements would give by chance (caches and queues in balance). Who else holds the same objects is told too.
+//! of its elements would give by chance (caches and queues in balance, buffers that fill up and are flushed: seen a
+//! few times, their level may well rise each time). Who else holds the same objects is told too.
 
 use super::{Evidence, SHARE, confidence, course, fill};
 use crate::holder::describe;
 use crate::places::{Place, places, with_most_new};
-use crate::steady::Course;
-use crate::turnover::turnover;
+use crate::steady::{Course, Series};
+use crate::turnover::{Turnover, turnover};
 use crate::verdict::{Finding, Kind, Verdict};
 
 /// Bytes, and part of the process's growth, that all held objects must gain to count without a single place.
@@ -22,6 +23,13 @@ const TURNS_OVER: f64 = 0.5;
 const AS_A_WHOLE: f64 = 0.4;
 /// The gain that a container in turnover must have, as a part of its level.
 const BEYOND_TURNOVER: f64 = 0.25;
+
+/// Where no more than this part of the elements changed, growth is plain accumulation.
+const NOTHING_GONE: f64 = 0.1;
+/// Windows that must all rise for what is emptied and filled again to count: one in 120 does so by chance.
+const WINDOWS_OF_REFILL: usize = 4;
+/// The part of a place's gain that resident memory must show to bear it out.
+const RESIDENT_PART: f64 = 0.5;
 
 /// Looks for places that grow.
 pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
@@ -44,13 +52,21 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
             Course::Steady if !grows_as_a_whole(evidence, &place) => {
                 verdict.dismissed.push(format!("{} regroups what it holds", text()));
             }
-            Course::Steady if is_turnover(evidence, &place) => {
-                verdict.dismissed.push(format!("{} turns over; its size stays about the same", text()));
-            }
-            Course::Steady => {
-                verdict.findings.push(finding(evidence, &place));
-                n_found += 1;
-            }
+            Course::Steady => match judge(evidence, &place) {
+                Steadiness::Turnover => {
+                    verdict.dismissed.push(format!("{} turns over; its size stays about the same", text()));
+                }
+                Steadiness::Chance => {
+                    verdict
+                        .dismissed
+                        .push(format!("{} is filled and emptied; it may have grown by chance", text()));
+                    verdict.undecided = true;
+                }
+                Steadiness::Growth => {
+                    verdict.findings.push(finding(evidence, &place));
+                    n_found += 1;
+                }
+            },
         }
     }
     if n_found == 0 {
@@ -69,6 +85,10 @@ fn look_at_all(evidence: &Evidence<'_>, verdict: &mut Verdict) {
         return;
     }
     if let Some(place) = with_most_new(history, &evidence.growth, (bytes, count)) {
+        if judge(evidence, &place) == Steadiness::Chance {
+            verdict.undecided = true;
+            return;
+        }
         let mut found = finding(evidence, &place);
         found.confidence *= 0.8;
         verdict.findings.push(found);
@@ -86,11 +106,47 @@ fn grows_as_a_whole(evidence: &Evidence<'_>, place: &Place) -> bool {
     gain >= AS_A_WHOLE * place.bytes.gain()
 }
 
-/// Whether the elements change so much that the gain may be chance.
-fn is_turnover(evidence: &Evidence<'_>, place: &Place) -> bool {
-    let level = place.count.level[0].max(1.0);
-    let gain = place.count.gain() / level;
-    gain < BEYOND_TURNOVER && turnover(&evidence.history, place) > TURNS_OVER
+/// What a steady rise is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steadiness {
+    Growth,
+    /// The elements change and the size hardly does.
+    Turnover,
+    /// What is emptied and filled again was fuller each time, as far as can be told by now.
+    Chance,
+}
+
+fn judge(evidence: &Evidence<'_>, place: &Place) -> Steadiness {
+    let change = turnover(&evidence.history, place);
+    let gain = place.count.gain() / place.count.level[0].max(1.0);
+    if gain < BEYOND_TURNOVER && change.gone > TURNS_OVER {
+        return Steadiness::Turnover;
+    }
+    match is_more_than_chance(evidence, place, change) {
+        true => Steadiness::Growth,
+        false => Steadiness::Chance,
+    }
+}
+
+/// Where nothing goes, a rise is a rise. Where the rates disagree so much that their interval includes zero, nothing
+/// may go. Where most goes, rates that agree are not enough: flushes and snapshots both come at intervals, and
+/// a slowly moving phase looks like a ramp; resident memory must bear the gain out, or many windows.
+fn is_more_than_chance(evidence: &Evidence<'_>, place: &Place, change: Turnover) -> bool {
+    let is_clear = |series: &Series| series.gain() > 0.0 && series.interval_per_hour()[0] > 0.0;
+    let is_clear = is_clear(&place.bytes) || is_clear(&place.count);
+    let resident = resident_shows(evidence, place);
+    if change.gone <= NOTHING_GONE {
+        return is_clear || !change.is_replaced || resident != Some(false);
+    }
+    let n_windows = evidence.history.len() - 1;
+    is_clear && (change.gone <= TURNS_OVER || resident == Some(true) || n_windows >= WINDOWS_OF_REFILL)
+}
+
+/// Whether resident memory rose in every window, by a good part of the place's gain; `None` where it is unknown.
+fn resident_shows(evidence: &Evidence<'_>, place: &Place) -> Option<bool> {
+    let resident = evidence.account.series(|row| row.rss_bytes)?;
+    let rises = resident.course(0.0) != Course::Flat;
+    Some(rises && resident.gain() >= RESIDENT_PART * place.bytes.gain())
 }
 
 fn finding(evidence: &Evidence<'_>, place: &Place) -> Finding {

@@ -36,7 +36,7 @@ pub struct Measured {
     pub figures: Vec<Figures>,
     /// Growth that was looked at and is no leak, one sentence each: what levels off, settles or is noise.
     pub dismissed: Vec<String>,
-    /// Something grows, and slower towards the end: another snapshot would tell a leak from a warm-up.
+    /// Something grows, but slower towards the end or maybe by chance: another snapshot would tell.
     pub undecided: bool,
 }
 

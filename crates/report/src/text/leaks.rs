@@ -85,7 +85,7 @@ fn row(text: &mut String, label: &str, value: &str) {
 fn none(answer: &LeaksAnswer, style: &Style) -> String {
     let process = &answer.process;
     let verdict = if process.undecided {
-        "no leak found yet: something grows, but slower towards the end; ask again later"
+        "no leak found yet: something grows, but slower and slower or by chance; ask again later"
     } else {
         "no leak found"
     };
