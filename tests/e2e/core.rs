@@ -53,6 +53,8 @@ fn start() -> Target {
     let here = find_pythons().iter().rfind(|python| python.root.is_none());
     let mut target = Target::start(here.expect("a supported Python is installed"), HEAP);
     assert_eq!(target.line(), "ready");
+    // Waits until the target sits in its read: before, it still makes objects.
+    drop(target.memory());
     target
 }
 

@@ -15,7 +15,7 @@ pub use heapray::{Answer, heapray, heapray_command, one_line_error};
 pub use load::{Load, Totals};
 pub use results::record;
 pub use scratch::Scratch;
-pub use service::{Service, fixed_copy, story_folder};
+pub use service::{Service, fixed_copy, story_folder, test_python};
 
 /// Whether the long versions of the tests are asked for (`make test-full` sets `HEAPRAY_FULL=1`).
 pub fn is_full() -> bool {

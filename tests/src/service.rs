@@ -21,7 +21,7 @@ impl Service {
     /// Starts `variant` (a key of demo/service.py's VARIANTS) of the service in `folder` and waits until it answers.
     pub fn start(variant: &str, folder: &Path) -> Service {
         let script = story_folder().join("service.py");
-        let mut director = Command::new(python())
+        let mut director = Command::new(test_python())
             .arg("-B")
             .args([script.as_os_str(), variant.as_ref(), folder.as_os_str()])
             .stdin(Stdio::piped())
@@ -74,7 +74,7 @@ pub fn fixed_copy(scratch: &Scratch) -> PathBuf {
 }
 
 /// The interpreter with the packages of demo/requirements-test.txt; `make test` makes it.
-fn python() -> PathBuf {
+pub fn test_python() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.demo/venv-test/bin/python");
     let path = std::env::var_os("HEAPRAY_TEST_PYTHON").map_or(here, PathBuf::from);
     assert!(path.exists(), "no Python with the tests' packages at {}: run make test once", path.display());

@@ -4,6 +4,7 @@ mod facts;
 mod heaps;
 mod held;
 mod image;
+mod packages;
 
 use std::path::PathBuf;
 
