@@ -383,3 +383,15 @@ fn list_rebuilt_by_concatenation_is_named() {
 fn uneven_growth_of_a_list_that_loses_nothing_is_named() {
     assert_eq!(first(&judge(&[100, 150, 300], module_list)), (Kind::Reference, "app.buffer"));
 }
+
+#[test]
+fn refill_in_the_same_memory_is_told_by_resident_memory() {
+    let build = |builder: &mut Builder, n: u32| {
+        module_list(builder, n);
+        builder.fact("rss_bytes", 50_000_000);
+    };
+    let few = judge(&[1000, 2000, 3000], build);
+    assert_eq!(few.findings, []);
+    assert!(few.undecided);
+    assert_eq!(first(&judge(&[1000, 2000, 3000, 4000, 5000], build)), (Kind::Reference, "app.buffer"));
+}

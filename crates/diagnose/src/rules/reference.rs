@@ -30,6 +30,8 @@ const NOTHING_GONE: f64 = 0.1;
 const WINDOWS_OF_REFILL: usize = 4;
 /// The part of a place's gain that resident memory must show to bear it out.
 const RESIDENT_PART: f64 = 0.5;
+/// The same where nothing seems to go: less says that the memory was there before, free or in a fuller buffer.
+const RESIDENT_PART_AT_LEAST: f64 = 0.25;
 
 /// Looks for places that grow.
 pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
@@ -128,25 +130,33 @@ fn judge(evidence: &Evidence<'_>, place: &Place) -> Steadiness {
     }
 }
 
-/// Where nothing goes, a rise is a rise. Where the rates disagree so much that their interval includes zero, nothing
-/// may go. Where most goes, rates that agree are not enough: flushes and snapshots both come at intervals, and
+/// Where nothing goes, a rise is a rise, if resident memory does not stand still meanwhile. Where the rates disagree so
+/// much that their interval includes zero, nothing may go. Where most goes, rates that agree are not enough: flushes and snapshots both come at intervals, and
 /// a slowly moving phase looks like a ramp; resident memory must bear the gain out, or many windows.
 fn is_more_than_chance(evidence: &Evidence<'_>, place: &Place, change: Turnover) -> bool {
     let is_clear = |series: &Series| series.gain() > 0.0 && series.interval_per_hour()[0] > 0.0;
     let is_clear = is_clear(&place.bytes) || is_clear(&place.count);
-    let resident = resident_shows(evidence, place);
-    if change.gone <= NOTHING_GONE {
-        return is_clear || !change.is_replaced || resident != Some(false);
-    }
     let n_windows = evidence.history.len() - 1;
-    is_clear && (change.gone <= TURNS_OVER || resident == Some(true) || n_windows >= WINDOWS_OF_REFILL)
+    if change.gone <= NOTHING_GONE {
+        // Addresses that are taken again in the order in which they were freed look as if nothing had gone.
+        let is_borne_out = resident_part(evidence, place).is_none_or(|part| part >= RESIDENT_PART_AT_LEAST);
+        let is_small = place.bytes.gain() < ALL_BYTES && (is_clear || !change.is_replaced);
+        return is_borne_out || is_small || n_windows >= WINDOWS_OF_REFILL;
+    }
+    let is_borne_out =
+        resident_rises(evidence) && resident_part(evidence, place).is_some_and(|part| part >= RESIDENT_PART);
+    is_clear && (change.gone <= TURNS_OVER || is_borne_out || n_windows >= WINDOWS_OF_REFILL)
 }
 
-/// Whether resident memory rose in every window, by a good part of the place's gain; `None` where it is unknown.
-fn resident_shows(evidence: &Evidence<'_>, place: &Place) -> Option<bool> {
+fn resident_rises(evidence: &Evidence<'_>) -> bool {
+    let resident = evidence.account.series(|row| row.rss_bytes);
+    resident.is_some_and(|series| series.course(0.0) != Course::Flat)
+}
+
+/// The gain of resident memory as a part of the place's gain; `None` where it is unknown.
+fn resident_part(evidence: &Evidence<'_>, place: &Place) -> Option<f64> {
     let resident = evidence.account.series(|row| row.rss_bytes)?;
-    let rises = resident.course(0.0) != Course::Flat;
-    Some(rises && resident.gain() >= RESIDENT_PART * place.bytes.gain())
+    Some(resident.gain() / place.bytes.gain().max(1.0))
 }
 
 fn finding(evidence: &Evidence<'_>, place: &Place) -> Finding {
