@@ -31,7 +31,11 @@ pub(crate) fn look(evidence: &Evidence<'_>, verdict: &mut Verdict) {
         }
     }
     let Some(rest) = unexplained_resident(evidence) else { return };
-    if rest.course(RESIDENT_A_WINDOW) == Course::Steady && rest.gain() >= 0.5 * process {
+    // Under a flat resident size the rest rises by itself where live memory falls.
+    let is_resident = account
+        .series(|row| row.rss_bytes)
+        .is_some_and(|rss| rss.course(0.0) != Course::Flat && rss.gain() >= 0.5 * rest.gain());
+    if is_resident && rest.course(RESIDENT_A_WINDOW) == Course::Steady && rest.gain() >= 0.5 * process {
         let mut found = finding(evidence, &rest, "resident memory outside the heaps of Python and malloc");
         found.confidence *= 0.7;
         verdict.findings.push(found);
