@@ -82,12 +82,15 @@ impl Census {
             arena_bytes: 0,
             n_arenas: 0,
         };
+        let is_named = outside.regions.iter().any(|region| region.path == "[heap]");
         let mut loose = Vec::new();
         for region in
             outside.regions.iter().filter(|region| region.read && region.write && is_anonymous(region))
         {
             if region.path == "[heap]" {
                 census.chunks.main_heap(memory, region.start, region.end);
+            } else if !is_named && census.chunks.unnamed_heap(memory, region.start, region.end) {
+                // A core file does not say which mapping is the heap.
             } else {
                 census.sweep(memory, (region, outside.rt), found, &mut loose);
             }

@@ -63,6 +63,16 @@ impl Chunks {
         }
     }
 
+    /// Walks `start..end` if it is the main heap, which its chain of headers shows.
+    pub(crate) fn unnamed_heap<M: Memory>(&mut self, memory: &M, start: u64, end: u64) -> bool {
+        let is_heap = self.main_top.is_none() && self.chain(memory, start, end);
+        if is_heap {
+            self.heap_bytes += end - start;
+            self.main_top = self.chunks.last().map(|top| top.user - HEADER);
+        }
+        is_heap
+    }
+
     /// The heap of a thread arena at `start`, if one is there: answers its end.
     pub(crate) fn arena_heap<M: Memory>(&mut self, memory: &M, start: u64, region_end: u64) -> Option<u64> {
         if !start.is_multiple_of(HEAP_ALIGN) {
