@@ -276,6 +276,10 @@ fn explain(target: &Target, fault: Fault) -> AttachError {
             AttachError::Stuck { pid, tid, state }
         }
         Step::Gone => AttachError::Exited { pid, during: "stopped" },
+        // A target that is being killed has no memory left to look in.
+        Step::Instruction if heapray_linux::mappings(pid).map_or(true, |mappings| mappings.is_empty()) => {
+            AttachError::Exited { pid, during: "stopped" }
+        }
         Step::Instruction => AttachError::NoInstruction { pid },
         Step::Clone => AttachError::CloneFailed { pid, reason: clone_reason(fault.number), source },
         Step::WaitsForAll => AttachError::WaitsForAll { pid, tid },
