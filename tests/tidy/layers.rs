@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("heapray-capture", 1),
     ("heapray-symbols", 1),
     ("heapray-agent-so", 2),
+    ("heapray-collect", 2),
     ("heapray-profile", 2),
     ("heapray-heap", 2),
     ("heapray-diagnose", 3),
