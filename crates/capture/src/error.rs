@@ -28,6 +28,18 @@ pub enum CaptureError {
         /// Newest version that this reader knows.
         reads: u16,
     },
+    /// The file is a capture of another kind.
+    #[error("cannot read {file} as {wanted}: it holds {holds}; {advice}")]
+    OtherKind {
+        /// What was read.
+        file: String,
+        /// What the reader reads.
+        wanted: &'static str,
+        /// What the file holds.
+        holds: &'static str,
+        /// Which commands read it.
+        advice: &'static str,
+    },
     /// Nothing of any snapshot is left.
     #[error(
         "cannot read {file}: it begins as a capture but holds no readable snapshot ({why}); \

@@ -3,15 +3,24 @@
 
 mod build;
 mod error;
+mod facts;
 mod foreign;
 mod frames;
 mod reader;
+mod recording;
+mod recording_reader;
+mod recording_writer;
 mod seal;
+mod sniff;
 mod split;
 mod tables;
 mod writer;
 
 pub use error::CaptureError;
 pub use reader::{SnapshotReader, read};
+pub use recording::{Recording, Task};
+pub use recording_reader::{EventVisitor, RecordingReader, read_recording};
+pub use recording_writer::RecordingWriter;
+pub use sniff::{FileKind, sniff};
 pub use tables::{HeapTables, Loss, SnapshotFile};
 pub use writer::SnapshotWriter;

@@ -34,6 +34,32 @@ pub mod kind {
     pub const END: u8 = 11;
     /// The whole file is written. No [`super::Chunk`]: a frame without payload that `capture`'s writer ends with.
     pub const FILE_END: u8 = 12;
+    /// [`crate::RecordingChunk::Recording`].
+    pub const RECORDING: u8 = 32;
+    /// [`crate::RecordingChunk::Task`].
+    pub const TASK: u8 = 33;
+    /// [`crate::RecordingChunk::Texts`].
+    pub const TEXTS: u8 = 34;
+    /// [`crate::RecordingChunk::Frames`].
+    pub const FRAMES: u8 = 35;
+    /// [`crate::RecordingChunk::Nodes`].
+    pub const STACK_NODES: u8 = 36;
+    /// [`crate::RecordingChunk::Slice`].
+    pub const SLICE: u8 = 37;
+    /// [`crate::RecordingChunk::Readings`].
+    pub const READINGS: u8 = 38;
+    /// [`crate::RecordingChunk::Peak`].
+    pub const PEAK: u8 = 39;
+    /// [`crate::RecordingChunk::Sizes`].
+    pub const SIZES: u8 = 40;
+    /// [`crate::RecordingChunk::Status`].
+    pub const STATUS: u8 = 41;
+    /// [`crate::RecordingChunk::End`].
+    pub const TASK_END: u8 = 42;
+    /// [`crate::RecordingChunk::Events`].
+    pub const EVENTS: u8 = 43;
+    /// [`crate::RecordingChunk::Inherited`].
+    pub const INHERITED: u8 = 44;
     /// Kinds from here on add to what older readers show and change none of it.
     pub const OPTIONAL: u8 = 128;
 }

@@ -17,6 +17,7 @@ mod frame;
 mod malformed;
 mod model;
 mod nodes;
+mod recording;
 mod rows;
 
 pub use codec::{decode, decode_nodes_into, encode, kind, kind_of, name};
@@ -29,3 +30,7 @@ pub use model::{
     NodeFlags, NodeName, ShapeRow, Tail, TypeKind, TypeRow,
 };
 pub use nodes::{NodeRow, PackedNodes};
+pub use recording::{
+    AllocRow, EventRow, FrameKind, FrameRow, FreeRow, Inherited, LiveRow, Peak, Reading, RecordingChunk,
+    SizesRow, Slice, StackRow, TaskEnd, allocator,
+};
