@@ -18,6 +18,7 @@ mod malformed;
 mod model;
 mod nodes;
 mod recording;
+pub mod ring;
 mod rows;
 
 pub use codec::{decode, decode_nodes_into, encode, kind, kind_of, name};
