@@ -14,6 +14,7 @@ mod pidfd;
 mod process;
 mod ptrace;
 mod remote;
+mod shared;
 mod smaps;
 mod stat;
 mod status;
@@ -33,6 +34,7 @@ pub use process::{
 };
 pub use ptrace::{Resume, Stop, Tracee, options};
 pub use remote::RemoteMemory;
+pub use shared::SharedMemory;
 pub use smaps::{Rollup, smaps_rollup};
 pub use stat::{Stat, parse_stat, stat, thread_stat};
 pub use status::{Status, parse_status, status, thread_status};
