@@ -134,8 +134,12 @@ impl Outside {
     }
 }
 
-/// Compares short: what differs, not all of it.
+/// Compares short: what differs, not all of it. A stopped process that its tracer lets go is awake for some microseconds
+/// in the kernel until it stops again (`__ptrace_unlink`, kernel/ptrace.c), without running any code of its own.
 pub(crate) fn check_same(pid: i32, before: &Outside) {
+    if before.stopped {
+        wait_until("it is stopped again", || heapray_linux::stat(pid).is_ok_and(|stat| stat.state == 'T'));
+    }
     let after = Outside::of(pid);
     assert_eq!(after.children, before.children, "children");
     assert_eq!((after.tracer, after.stopped), (before.tracer, before.stopped), "tracer, stopped");
