@@ -114,6 +114,8 @@ pub struct Control {
     pub file_inode: AtomicU64,
     /// Claims that found no free slot.
     pub refused_claims: AtomicU64,
+    /// Seed of the agents' random numbers, mixed with nothing else, so that a run can be repeated; 0: from the clock.
+    pub seed: AtomicU64,
 }
 
 /// Offset of the claims in the control area.
