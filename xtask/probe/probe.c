@@ -125,6 +125,12 @@ static void runtime_fields(void)
     FIELD("thread_frame", TS(current_frame));
 #endif
 #if PY_VERSION_HEX < 0x030d0000
+    FIELD("thread_cframe", TS(cframe));
+#if PY_VERSION_HEX < 0x030b0000
+    FIELD("cframe_previous", offsetof(CFrame, previous));
+#else
+    FIELD("cframe_previous", offsetof(_PyCFrame, previous));
+#endif
     FIELD("thread_on_delete", TS(on_delete));
     FIELD("thread_on_delete_data", TS(on_delete_data));
 #endif
@@ -154,6 +160,7 @@ static void runtime_fields(void)
     FIELD("frame_slots", FRAME(localsplus));
 #if PY_VERSION_HEX < 0x030c0000
     FIELD("frame_function", FRAME(f_func));
+    FIELD("frame_is_entry", FRAME(is_entry));
 #else
     FIELD("frame_function", FRAME(f_funcobj));
 #endif
@@ -190,6 +197,7 @@ static void runtime_fields(void)
     FIELD("code_slot_names", CODE(co_localsplusnames));
     FIELD("code_slot_kinds", CODE(co_localspluskinds));
     FIELD("code_instructions", CODE(co_code_adaptive));
+    FIELD("code_first_traceable", CODE(_co_firsttraceable));
 #endif
 
     FIELD("object_type", offsetof(PyObject, ob_type));

@@ -77,6 +77,10 @@ layout! {
         pub thread_frame: u32,
         /// `_PyCFrame`: innermost frame; 3.11 and 3.12.
         pub cframe_frame: Option<u32>,
+        /// `PyThreadState`: innermost `_PyCFrame`, a local variable of the interpreter's C function; until 3.12.
+        pub thread_cframe: Option<u32>,
+        /// `_PyCFrame`: that of the next outer call of the C function.
+        pub cframe_previous: Option<u32>,
         /// Function to be called when the thread ends; until 3.12.
         pub thread_on_delete: Option<u32>,
         /// Its argument: a weak reference object, owned; until 3.12.
@@ -105,6 +109,8 @@ layout! {
         pub frame_line: Option<u32>,
         /// Who owns it, a byte; since 3.11.
         pub frame_owner: Option<u32>,
+        /// Whether the frame was entered by a call of the interpreter's C function, a byte; 3.11.
+        pub frame_is_entry: Option<u32>,
         /// Position in the code, see [`Frames`].
         pub frame_instruction: u32,
         /// Top of the evaluation stack, see [`StackTop`].
@@ -133,6 +139,8 @@ layout! {
         pub code_slot_kinds: Option<u32>,
         /// First instruction; since 3.11.
         pub code_instructions: Option<u32>,
+        /// Index of the first instruction that a frame is whole at, an `int` in code units; since 3.11.
+        pub code_first_traceable: Option<u32>,
         /// Number of locals; 3.10.
         pub code_n_locals: Option<u32>,
         /// Names of locals, a tuple; 3.10.
