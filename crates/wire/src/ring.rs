@@ -5,9 +5,14 @@
 //! mean stands in [`cells`](self::cells).
 //!
 //! ```text
-//! 0                 CONTROL_BYTES                  + slot_bytes
-//! | Control, claims | SlotHeader | ring of cells   | SlotHeader | ring of cells | …
+//! 0                 CONTROL_BYTES                                      + slot_bytes
+//! | Control, claims | SlotHeader | window | temporaries | ring of cells | SlotHeader | …
 //! ```
+//!
+//! Exact mode keeps young blocks in the window, a hash table whose cells are `Alloc` records as they stand (0 is
+//! empty), and pairs that came and went inside it in the temporaries, a hash table of `Temporary` records of two
+//! cells. The agent moves both into the ring when they fill and at each of the collector's rounds. Once a process has
+//! ended, the collector reads what is left in them **after** the ring: the window holds blocks that were never freed.
 //!
 //! One process writes a slot's ring (under its own lock), the collector reads it. `head` and `tail` count cells
 //! since the ring was made and never wrap; a cell lies at `count & (n_cells - 1)`. `head` is stored (release) after
@@ -24,8 +29,16 @@ pub const RING_MAGIC: u64 = u64::from_le_bytes(*b"hrayring");
 pub const RING_VERSION: u32 = 1;
 /// Bytes of the control area: the [`Control`] struct and the claims of all slots.
 pub const CONTROL_BYTES: usize = 8192;
-/// Bytes before the ring in a slot.
-pub const SLOT_HEADER_BYTES: usize = 4096;
+/// Offset of the window in a slot.
+pub const WINDOW_OFFSET: usize = 4096;
+/// Cells of the window.
+pub const WINDOW_CELLS: usize = 16_384;
+/// Offset of the temporaries in a slot.
+pub const TEMPORARIES_OFFSET: usize = WINDOW_OFFSET + WINDOW_CELLS * CELL_BYTES;
+/// Records of two cells that the temporaries hold at most.
+pub const MAX_TEMPORARIES: usize = 4096;
+/// Offset of the ring in a slot.
+pub const RING_OFFSET: usize = TEMPORARIES_OFFSET + MAX_TEMPORARIES * 2 * CELL_BYTES;
 /// Bytes of one cell: two words.
 pub const CELL_BYTES: usize = 16;
 /// Slots that a file can have at most: as many as there are [`Claim`]s.
@@ -276,7 +289,7 @@ pub const START_BAD_CONTROL: i64 = -1007;
 
 /// Bytes of a slot whose ring has `ring_bytes` (a power of two of cells).
 pub const fn slot_bytes(ring_bytes: usize) -> usize {
-    SLOT_HEADER_BYTES + ring_bytes
+    RING_OFFSET + ring_bytes
 }
 
 /// Offset of slot `idx` in the file.
@@ -291,7 +304,7 @@ pub const fn file_bytes(n_slots: usize, slot_bytes: usize) -> usize {
 
 /// Cells in the ring of a slot of `slot_bytes`.
 pub const fn ring_cells(slot_bytes: usize) -> u64 {
-    ((slot_bytes - SLOT_HEADER_BYTES) / CELL_BYTES) as u64
+    ((slot_bytes - RING_OFFSET) / CELL_BYTES) as u64
 }
 
 /// Offset of claim `idx` in the control area.
@@ -302,7 +315,7 @@ pub const fn claim_offset(idx: usize) -> usize {
 const _: () = {
     assert!(size_of::<Control>() <= CLAIMS_OFFSET);
     assert!(claim_offset(MAX_SLOTS) <= CONTROL_BYTES);
-    assert!(size_of::<SlotHeader>() <= SLOT_HEADER_BYTES);
+    assert!(size_of::<SlotHeader>() <= WINDOW_OFFSET);
     assert!(offset_of!(SlotHeader, head).is_multiple_of(64));
     assert!(offset_of!(SlotHeader, tail) - offset_of!(SlotHeader, head) >= 64);
     assert!((EXACT_RING_BYTES / CELL_BYTES).is_power_of_two());
