@@ -1,6 +1,7 @@
 //! Enumerations from their stored bytes. Storing is `as u8`.
 
 use crate::model::{EdgeStrength, LabelKind, Tail, TypeKind};
+use crate::recording::FrameKind;
 
 macro_rules! from_byte {
     ($type:ident: $($variant:ident)*) => {
@@ -23,6 +24,7 @@ from_byte!(TypeKind:
 from_byte!(EdgeStrength: Owned Borrowed Weak Inferred);
 from_byte!(LabelKind: Field Attribute Local Closure Index Key Value Item Stack Offset Type);
 from_byte!(Tail: None Index Pairs Items);
+from_byte!(FrameKind: Python Native Thread Tag Cut);
 
 #[cfg(test)]
 mod tests {
@@ -34,6 +36,7 @@ mod tests {
             assert!(TypeKind::from_byte(byte).is_none_or(|kind| kind as u8 == byte));
             assert!(EdgeStrength::from_byte(byte).is_none_or(|strength| strength as u8 == byte));
             assert!(LabelKind::from_byte(byte).is_none_or(|kind| kind as u8 == byte));
+            assert!(FrameKind::from_byte(byte).is_none_or(|kind| kind as u8 == byte));
             assert!(Tail::from_byte(byte).is_none_or(|tail| tail as u8 == byte));
         }
         assert_eq!(TypeKind::from_byte(28), Some(TypeKind::Capsule));

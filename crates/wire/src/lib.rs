@@ -9,15 +9,19 @@ extern crate alloc;
 
 mod bytes;
 mod codec;
+mod columns;
 mod distinct;
 mod edges;
 mod enums;
+mod events;
 mod facts;
 mod frame;
 mod malformed;
 mod model;
 mod nodes;
 mod recording;
+mod recording_codec;
+mod recording_rows;
 pub mod ring;
 mod rows;
 
@@ -35,3 +39,4 @@ pub use recording::{
     AllocRow, EventRow, FrameKind, FrameRow, FreeRow, Inherited, LiveRow, Peak, Reading, RecordingChunk,
     SizesRow, Slice, StackRow, TaskEnd, allocator,
 };
+pub use recording_codec::decode_events_into;
