@@ -15,7 +15,9 @@ pub use objects::{
     StructSeq,
 };
 pub use rows::LAYOUTS;
-pub use runtime::{DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+pub use runtime::{
+    CurrentThread, DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// What one range of CPython versions looks like in memory (x86-64, release build, with a GIL).
 #[derive(Debug)]

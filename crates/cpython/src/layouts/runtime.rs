@@ -186,6 +186,8 @@ layout! {
         pub gc_lists: GcLists,
         /// How references are counted.
         pub refcounts: Refcounts,
+        /// Where the current thread state is kept.
+        pub current_thread: CurrentThread,
         /// What a frame is.
         pub frames: Frames,
         /// How a frame says what is on its evaluation stack.
@@ -246,6 +248,15 @@ pub enum Refcounts {
     HighStatics,
     /// The low 32 bits; immortal where they are negative (PEP 683; 3.12 and later).
     Low32,
+}
+
+/// Where the current thread state is kept, which `_PyThreadState_UncheckedGet` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CurrentThread {
+    /// In one word of the runtime: it is that of whichever thread holds the interpreter (3.10, 3.11).
+    Runtime,
+    /// In a variable of each thread, null while the thread is detached (3.12 and later).
+    ThreadLocal,
 }
 
 /// What a frame is.

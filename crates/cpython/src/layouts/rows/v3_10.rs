@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.10, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    CurrentThread, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_10: RuntimeLayout = RuntimeLayout {
@@ -93,6 +95,7 @@ pub(in crate::layouts) const V3_10: RuntimeLayout = RuntimeLayout {
     str_ascii_bit: 64,
     gc_lists: GcLists::Generational,
     refcounts: Refcounts::Plain,
+    current_thread: CurrentThread::Runtime,
     frames: Frames::Objects,
     stack_top: StackTop::Depth,
     slots: Slots::Plain,

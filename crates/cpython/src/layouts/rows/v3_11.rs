@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.11, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    CurrentThread, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_11: RuntimeLayout = RuntimeLayout {
@@ -93,6 +95,7 @@ pub(in crate::layouts) const V3_11: RuntimeLayout = RuntimeLayout {
     str_ascii_bit: 64,
     gc_lists: GcLists::Generational,
     refcounts: Refcounts::HighStatics,
+    current_thread: CurrentThread::Runtime,
     frames: Frames::Structs,
     stack_top: StackTop::Index,
     slots: Slots::Plain,

@@ -1,6 +1,8 @@
 //! The runtime of CPython 3.12, measured by `cargo xtask layouts`.
 
-use crate::layouts::runtime::{Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop};
+use crate::layouts::runtime::{
+    CurrentThread, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+};
 
 /// See the module.
 pub(in crate::layouts) const V3_12: RuntimeLayout = RuntimeLayout {
@@ -93,6 +95,7 @@ pub(in crate::layouts) const V3_12: RuntimeLayout = RuntimeLayout {
     str_ascii_bit: 64,
     gc_lists: GcLists::Generational,
     refcounts: Refcounts::Low32,
+    current_thread: CurrentThread::ThreadLocal,
     frames: Frames::Structs,
     stack_top: StackTop::Index,
     slots: Slots::Plain,

@@ -1,7 +1,7 @@
 //! The runtime of CPython 3.13, measured by `cargo xtask layouts`.
 
 use crate::layouts::runtime::{
-    DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
+    CurrentThread, DebugOffset, Frames, GcLists, LineTable, Refcounts, Root, RuntimeLayout, Slots, StackTop,
 };
 
 /// See the module.
@@ -95,6 +95,7 @@ pub(in crate::layouts) const V3_13: RuntimeLayout = RuntimeLayout {
     str_ascii_bit: 64,
     gc_lists: GcLists::Generational,
     refcounts: Refcounts::Low32,
+    current_thread: CurrentThread::ThreadLocal,
     frames: Frames::Structs,
     stack_top: StackTop::Index,
     slots: Slots::Plain,
