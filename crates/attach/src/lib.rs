@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows what CPython's memory means.
 
+mod agent_image;
 mod chunk;
 mod copy;
 mod core;
@@ -15,9 +16,11 @@ mod guardian;
 mod hook;
 mod image;
 mod inject;
+mod launch;
 mod memory;
 mod message;
 mod preflight;
+mod preload;
 mod reap;
 mod shared;
 mod source;
@@ -25,8 +28,10 @@ mod stop;
 mod tree;
 
 pub use crate::core::core;
+pub use agent_image::agent_image;
 pub use error::AttachError;
 pub use image::{CopyOptions, Image, ImageKind, Released, StoppedThread, copy, in_place};
+pub use launch::{Ending, LaunchError, Launched, launch};
 pub use memory::{DEFAULT_BUDGET_BYTES, ImageMemory, MemoryStats};
 pub use shared::{SHARED_NAME, SharedFile, SharedPlan, Slot};
 pub use tree::tree;

@@ -147,9 +147,13 @@ impl SharedFile {
         let offset = ring::slot_offset(idx, self.slot_bytes) as u64;
         // SAFETY: `SlotHeader` is made of atomic integers only.
         let header = unsafe { self.memory.view(offset) }?;
-        let n_words = (self.slot_bytes - ring::SLOT_HEADER_BYTES) / size_of::<u64>();
-        let words = self.memory.words(offset + ring::SLOT_HEADER_BYTES as u64, n_words)?;
-        Some(Slot { header, words })
+        let words = |at: usize, n_cells: usize| self.memory.words(offset + at as u64, 2 * n_cells);
+        Some(Slot {
+            header,
+            window: words(ring::WINDOW_OFFSET, ring::WINDOW_CELLS)?,
+            temporaries: words(ring::TEMPORARIES_OFFSET, 2 * ring::MAX_TEMPORARIES)?,
+            words: words(ring::RING_OFFSET, (self.slot_bytes - ring::RING_OFFSET) / ring::CELL_BYTES)?,
+        })
     }
 
     /// Makes slot `idx` as new, and gives its memory back, header included. Its claim is not touched: that goes back to
@@ -175,6 +179,8 @@ impl AsFd for SharedFile {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot<'a> {
     header: &'a SlotHeader,
+    window: &'a [AtomicU64],
+    temporaries: &'a [AtomicU64],
     words: &'a [AtomicU64],
 }
 
@@ -202,15 +208,28 @@ impl<'a> Slot<'a> {
         let mask = self.n_cells() - 1;
         out.extend((from..to).map(|count| {
             let at = usize::try_from(2 * (count & mask)).unwrap_or(0);
-            let word = |at: usize| self.words[at].load(Ordering::Relaxed);
-            Cell { a: word(at), b: word(at + 1) }
+            cell(&self.words[at..at + 2])
         }));
+    }
+
+    /// The window's cells as they are now, empty ones too. To be read when the process has ended, after its ring.
+    pub fn window(&self) -> impl Iterator<Item = Cell> + use<'a> {
+        self.window.chunks_exact(2).map(cell)
+    }
+
+    /// The records of temporaries as they are now, two cells each, empty ones too. As [`Slot::window`].
+    pub fn temporaries(&self) -> impl Iterator<Item = [Cell; 2]> + use<'a> {
+        self.temporaries.chunks_exact(4).map(|words| [cell(&words[..2]), cell(&words[2..])])
     }
 
     /// Tells the process that everything before count `to` may be overwritten.
     pub fn consumed(&self, to: u64) {
         self.header.tail.store(to, Ordering::Release);
     }
+}
+
+fn cell(words: &[AtomicU64]) -> Cell {
+    Cell { a: words[0].load(Ordering::Relaxed), b: words[1].load(Ordering::Relaxed) }
 }
 
 fn check(plan: &SharedPlan) -> io::Result<()> {
@@ -240,7 +259,7 @@ mod tests {
         let control = shared.control();
         assert_eq!(control.magic.load(Ordering::Relaxed), ring::RING_MAGIC);
         assert_eq!(control.n_slots.load(Ordering::Relaxed), 3);
-        assert_eq!(control.slot_bytes.load(Ordering::Relaxed), 8192);
+        assert_eq!(control.slot_bytes.load(Ordering::Relaxed) as usize, ring::slot_bytes(4096));
         assert_eq!(control.recording.load(Ordering::Relaxed), 1);
         assert!(shared.path().exists());
         assert!(shared.slot(2).is_some() && shared.slot(3).is_none() && shared.claim(3).is_none());

@@ -10,11 +10,13 @@ mod elf;
 mod files;
 mod guard;
 mod maps;
+mod noexec;
 mod pidfd;
 mod process;
 mod ptrace;
 mod remote;
 mod shared;
+mod signals;
 mod smaps;
 mod stat;
 mod status;
@@ -28,13 +30,18 @@ pub use guard::{
     signals_as_descriptor, silence,
 };
 pub use maps::{Mapping, mappings, parse_mappings};
+pub use noexec::may_execute_in;
 pub use pidfd::{PidFd, kill};
 pub use process::{
-    children, command_line, executable, file_descriptors, is_same_namespace, page_bytes, thread_name, threads,
+    boot_id, children, command_line, executable, file_descriptors, is_same_namespace, page_bytes,
+    thread_name, threads,
 };
 pub use ptrace::{Resume, Stop, Tracee, options};
 pub use remote::RemoteMemory;
 pub use shared::SharedMemory;
+pub use signals::{
+    ChildNews, Received, SignalQueue, SignalSet, child_news, forwardable_signals, spawn, suffer,
+};
 pub use smaps::{Rollup, smaps_rollup};
 pub use stat::{Stat, parse_stat, stat, thread_stat};
 pub use status::{Status, parse_status, status, thread_status};

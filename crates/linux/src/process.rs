@@ -52,6 +52,14 @@ fn children_by_parent(pid: i32) -> io::Result<Vec<i32>> {
     Ok(all)
 }
 
+/// What names this boot of this machine: with a process's start time and pid it names the process for good.
+///
+/// # Errors
+/// Those of reading `/proc/sys/kernel/random/boot_id`, see random(4).
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
 /// The executable, as the process sees it in its own mount namespace.
 ///
 /// # Errors

@@ -1,0 +1,7 @@
+//! The agent image that this build of heapray carries.
+
+/// The agent: a shared object without dependencies, ready to be preloaded or mapped. Empty in a build for another
+/// architecture than the one that built it; who uses it then answers [`crate::AttachError::NoImage`].
+pub fn agent_image() -> &'static [u8] {
+    include_bytes!(concat!(env!("OUT_DIR"), "/agent.so"))
+}

@@ -1,0 +1,114 @@
+//! The agent image as a file that the loader of any process we start can open: a private folder, removed at the end.
+//!
+//! The folder must be one that other users can read (a server that gives up root), whose files may be executed (`noexec`
+//! shows as an error of the loader in the target's output), and whose path survives in `LD_PRELOAD` (no colon, no space).
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Name of the file; the agent knows its own entry in `LD_PRELOAD` by it.
+const FILE_NAME: &str = "heapray-agent.so";
+/// How many names are tried in one folder before it is given up.
+const MAX_TRIES: u32 = 100;
+
+/// The file, in its folder; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct PreloadFile {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl PreloadFile {
+    /// Writes `image` to the first folder that will do. The error names the last that would not.
+    pub(crate) fn write(image: &[u8]) -> Result<Self, (PathBuf, io::Error)> {
+        let mut last = (PathBuf::from("/tmp"), io::Error::from(io::ErrorKind::NotFound));
+        for base in bases() {
+            if !is_fit(&base) {
+                continue;
+            }
+            match Self::write_below(&base, image) {
+                Ok(file) => return Ok(file),
+                Err(error) => last = (base, error),
+            }
+        }
+        Err(last)
+    }
+
+    fn write_below(base: &Path, image: &[u8]) -> io::Result<Self> {
+        let folder = fresh_folder(base)?;
+        // From here on dropping it takes the folder away again.
+        let file = Self { path: folder.join(FILE_NAME), folder };
+        let mut out = File::options().write(true).create_new(true).open(&file.path)?;
+        out.write_all(image)?;
+        // Whatever our umask: other users' processes are to load it, nobody is to write it.
+        fs::set_permissions(&file.path, Permissions::from_mode(0o555))?;
+        fs::set_permissions(&file.folder, Permissions::from_mode(0o755))?;
+        Ok(file)
+    }
+
+    /// Where the file lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PreloadFile {
+    fn drop(&mut self) {
+        // Somebody may have cleaned up before us.
+        let _gone = fs::remove_file(&self.path);
+        let _gone = fs::remove_dir(&self.folder);
+    }
+}
+
+fn bases() -> Vec<PathBuf> {
+    let asked = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let mut out = vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+    out.extend(asked("XDG_RUNTIME_DIR"));
+    out.push(PathBuf::from("/dev/shm"));
+    out
+}
+
+fn is_fit(base: &Path) -> bool {
+    let splits = |byte: &u8| matches!(byte, b':' | b' ' | b'\t' | b'\n');
+    let readable = base.as_os_str().as_bytes();
+    base.is_absolute() && !readable.iter().any(splits) && heapray_linux::may_execute_in(base)
+}
+
+fn fresh_folder(base: &Path) -> io::Result<PathBuf> {
+    let pid = std::process::id();
+    for n in 0..MAX_TRIES {
+        let folder = base.join(format!("heapray-{pid}-{n}"));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_there_until_it_is_dropped() {
+        let file = PreloadFile::write(b"image").expect("some folder will do");
+        let (path, folder) = (file.path().to_owned(), file.folder.clone());
+        assert_eq!(fs::read(&path).expect("there"), b"image");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o555);
+        assert_eq!(fs::metadata(&folder).expect("there").permissions().mode() & 0o777, 0o755);
+        let second = PreloadFile::write(b"other").expect("some folder will do");
+        assert_ne!(second.path(), path);
+        drop(file);
+        assert!(!path.exists() && !folder.exists() && second.path().exists());
+    }
+
+    #[test]
+    fn a_path_that_the_loader_would_split_is_not_used() {
+        assert!(!is_fit(Path::new("/tmp/a b")) && !is_fit(Path::new("/a:b")) && !is_fit(Path::new("tmp")));
+    }
+}
