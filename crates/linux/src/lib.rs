@@ -9,6 +9,7 @@ mod core_file;
 mod elf;
 mod files;
 mod guard;
+mod load_image;
 mod maps;
 mod noexec;
 mod pidfd;
@@ -29,6 +30,7 @@ pub use guard::{
     Interest, drain, fork_detached, hurry, ignore_signals, poll, protect_from_oom, reap, rename,
     signals_as_descriptor, silence,
 };
+pub use load_image::{ImageSegment, LoadImage};
 pub use maps::{Mapping, mappings, parse_mappings};
 pub use noexec::may_execute_in;
 pub use pidfd::{PidFd, kill};

@@ -10,7 +10,7 @@ use std::io;
 use std::mem::size_of;
 use std::ptr;
 
-use crate::arch::{REGISTER_COUNT, Registers};
+use crate::arch::{EXTENDED_STATE, REGISTER_COUNT, Registers};
 
 /// Options for [`Tracee::seize`] and [`Tracee::set_options`] (ptrace(2)).
 pub mod options {
@@ -56,6 +56,10 @@ pub enum Stop {
 const PTRACE_EVENT_CLONE: i32 = 3;
 const PTRACE_EVENT_STOP: i32 = 128;
 const NT_PRSTATUS: usize = 1;
+/// More than any processor's: AMX makes it 11 KiB.
+const MAX_EXTENDED_BYTES: usize = 64 << 10;
+const PTRACE_GETSIGMASK: libc::c_uint = 0x420a;
+const PTRACE_SETSIGMASK: libc::c_uint = 0x420b;
 const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
 
 /// A thread that we trace, or are about to.
@@ -152,6 +156,48 @@ impl Tracee {
         let mut vector =
             libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: size_of::<[u64; REGISTER_COUNT]>() };
         request(libc::PTRACE_SETREGSET, self.0, NT_PRSTATUS, ptr::from_mut(&mut vector) as usize).map(drop)
+    }
+
+    /// Everything but the general registers (floating point, vectors) of a stopped thread, as the kernel gives it.
+    ///
+    /// # Errors
+    /// ESRCH: gone or not stopped.
+    pub fn extended_state(self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0u8; MAX_EXTENDED_BYTES];
+        let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        request(libc::PTRACE_GETREGSET, self.0, EXTENDED_STATE, ptr::from_mut(&mut vector) as usize)?;
+        bytes.truncate(vector.iov_len);
+        Ok(bytes)
+    }
+
+    /// Sets what [`Tracee::extended_state`] gave.
+    ///
+    /// # Errors
+    /// ESRCH: gone or not stopped. EINVAL: not what it gave.
+    pub fn set_extended_state(self, state: &[u8]) -> io::Result<()> {
+        let mut bytes = state.to_vec();
+        let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        request(libc::PTRACE_SETREGSET, self.0, EXTENDED_STATE, ptr::from_mut(&mut vector) as usize).map(drop)
+    }
+
+    /// The signals that a stopped thread blocks, a bit each from signal 1 on; where a call has set them for its own time
+    /// (sigsuspend, ppoll), those that it goes back to.
+    ///
+    /// # Errors
+    /// ESRCH: gone or not stopped.
+    pub fn signal_mask(self) -> io::Result<u64> {
+        let mut mask = 0u64;
+        request(PTRACE_GETSIGMASK, self.0, size_of::<u64>(), ptr::from_mut(&mut mask) as usize)?;
+        Ok(mask)
+    }
+
+    /// Sets the signals that a stopped thread blocks.
+    ///
+    /// # Errors
+    /// ESRCH: gone or not stopped.
+    pub fn set_signal_mask(self, mask: u64) -> io::Result<()> {
+        let mut mask = mask;
+        request(PTRACE_SETSIGMASK, self.0, size_of::<u64>(), ptr::from_mut(&mut mask) as usize).map(drop)
     }
 
     /// Base of the thread's thread-local storage where it is not among the general registers (`NT_ARM_TLS`).
@@ -256,6 +302,13 @@ mod tests {
         let registers = tracee.registers().expect("it is stopped");
         assert!(registers.is_native() && registers.stack_pointer() != 0);
         tracee.set_registers(&registers).expect("it is stopped");
+        let state = tracee.extended_state().expect("it is stopped");
+        assert!(state.len() >= 512);
+        tracee.set_extended_state(&state).expect("it is stopped");
+        let mask = tracee.signal_mask().expect("it is stopped");
+        tracee.set_signal_mask(mask | 1 << 9).expect("it is stopped");
+        assert_eq!(tracee.signal_mask().expect("it is stopped"), mask | 1 << 9);
+        tracee.set_signal_mask(mask).expect("it is stopped");
         tracee.detach().expect("it is stopped");
         drop(child.stdin.take());
         assert!(child.wait().expect("cat ends").success());

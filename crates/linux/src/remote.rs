@@ -1,4 +1,4 @@
-//! Memory of another process, read in bulk.
+//! Memory of another process, read in bulk; and written, for those who may.
 //!
 //! `process_vm_readv` where the kernel lets us, else `/proc/PID/mem`; the other way round for pages that a process shares
 //! with its fork, because `process_vm_readv` pins pages and a pinned page is no longer shared (since Linux 5.19): reading
@@ -72,6 +72,15 @@ impl RemoteMemory {
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 
+    /// Writes all of `bytes` from `addr` on, also where the process itself may only read (as a debugger does). Needs the right
+    /// to trace it.
+    ///
+    /// # Errors
+    /// Those of opening and writing `/proc/PID/mem`: EIO where nothing is mapped, EACCES without that right.
+    pub fn write(&self, addr: u64, bytes: &[u8]) -> io::Result<()> {
+        File::options().write(true).open(format!("/proc/{}/mem", self.pid))?.write_all_at(bytes, addr)
+    }
+
     /// Reads all of `buf` from `addr` on; calls `gap` with offset and length of each unreadable piece, left as it was.
     ///
     /// # Errors
@@ -111,6 +120,15 @@ mod tests {
         let mut buf = [0; 12];
         assert_eq!(memory.read(text.as_ptr() as u64, &mut buf).expect("own memory"), 12);
         assert_eq!(buf, text);
+    }
+
+    #[test]
+    fn our_own_memory_is_written() {
+        let word = std::sync::atomic::AtomicU64::new(1);
+        let memory = RemoteMemory::new(std::process::id().cast_signed());
+        memory.write(word.as_ptr() as u64, &7u64.to_le_bytes()).expect("own memory");
+        assert_eq!(word.load(std::sync::atomic::Ordering::Relaxed), 7);
+        assert!(memory.write(16, &[1]).is_err());
     }
 
     #[test]

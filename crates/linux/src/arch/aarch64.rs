@@ -5,7 +5,7 @@
 //! argument back. What it decides after the stop, `restart_syscall` for calls with a restart block, is lost when the
 //! thread was used for an injected call: such a call (poll, nanosleep with a timeout) starts again with its full timeout.
 
-use super::Call;
+use super::{Call, FunctionCall};
 
 /// Number of general registers, in the order of `user_pt_regs` (arch/arm64/include/uapi/asm/ptrace.h).
 pub const REGISTER_COUNT: usize = 34;
@@ -25,9 +25,28 @@ pub const WAITID: u64 = 95;
 pub const CLOSE_RANGE: u64 = 436;
 /// `prctl`.
 pub const PRCTL: u64 = 167;
+/// `mmap`.
+pub const MMAP: u64 = 222;
+/// `mprotect`.
+pub const MPROTECT: u64 = 226;
+/// `munmap`.
+pub const MUNMAP: u64 = 215;
+/// `close`.
+pub const CLOSE: u64 = 57;
+/// `memfd_create`.
+pub const MEMFD_CREATE: u64 = 279;
+/// `brk #0`: where a called function returns to; it stops with SIGTRAP at it.
+pub const TRAP_INSTRUCTION: [u8; 4] = [0x00, 0x00, 0x20, 0xd4];
+/// How far the instruction pointer lies behind a trap when it has stopped the thread.
+pub const TRAP_ADVANCE: u64 = 0;
+/// Register set of everything but the general registers: `NT_PRFPREG`.
+pub const EXTENDED_STATE: usize = 2;
+/// `R_AARCH64_RELATIVE`.
+pub const RELATIVE_RELOCATION: u32 = 1027;
 
 const X0: usize = 0;
 const X8: usize = 8;
+const LR: usize = 30;
 const SP: usize = 31;
 const PC: usize = 32;
 const PSTATE: usize = 33;
@@ -82,6 +101,22 @@ impl Registers {
         out.0[X8] = call.number;
         out.0[X0..X0 + 6].copy_from_slice(&call.args);
         out
+    }
+
+    /// These registers, changed so that the thread calls a function; and the words that must be written to memory first, from
+    /// the new stack pointer on.
+    pub fn calling(&self, call: &FunctionCall) -> (Self, Vec<u64>) {
+        let mut out = self.clone();
+        out.0[PC] = call.function;
+        out.0[X0] = call.argument;
+        out.0[LR] = call.return_to;
+        out.0[SP] = call.stack_top / 16 * 16;
+        (out, Vec::new())
+    }
+
+    /// The values in the general registers, as a function may have left pointers in them.
+    pub fn values(&self) -> &[u64] {
+        &self.0[..=PC]
     }
 }
 

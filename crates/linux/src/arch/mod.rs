@@ -32,6 +32,19 @@ impl Call {
     }
 }
 
+/// A function to be called by a stopped thread, with one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// Its address.
+    pub function: u64,
+    /// Its argument.
+    pub argument: u64,
+    /// One past the highest address of the stack that it may use.
+    pub stack_top: u64,
+    /// Where a trap instruction stands, at which it ends.
+    pub return_to: u64,
+}
+
 /// Where in `text`, loaded at `base`, the system call instruction stands first.
 pub fn find_syscall_instruction(text: &[u8], base: u64) -> Option<u64> {
     let found = text
@@ -60,5 +73,16 @@ mod tests {
         let after = before.prepared(&call, 0xabc);
         assert_eq!((after.instruction_pointer(), after.stack_pointer()), (0xabc, before.stack_pointer()));
         assert_eq!(after.fs_base(), before.fs_base());
+    }
+
+    #[test]
+    fn a_called_function_has_a_stack_of_its_own() {
+        let before = Registers(std::array::from_fn(|n| n as u64 + 100));
+        let call = FunctionCall { function: 0x1000, argument: 7, stack_top: 0x8000, return_to: 0x2000 };
+        let (after, words) = before.calling(&call);
+        assert_eq!((after.instruction_pointer(), after.fs_base()), (0x1000, before.fs_base()));
+        assert_eq!(after.stack_pointer() + 8 * words.len() as u64, 0x8000);
+        assert!(words.is_empty() || words == [0x2000]);
+        assert!(after.values().contains(&7));
     }
 }

@@ -5,7 +5,7 @@
 //! `arch_do_signal_or_restart`). So −1 in `orig_rax` switches restart off for our call, and putting both back
 //! before one more signal stop switches it on again for the thread's own.
 
-use super::Call;
+use super::{Call, FunctionCall};
 
 /// Number of general registers, in the order of `user_regs_struct` (arch/x86/include/asm/user_64.h).
 pub const REGISTER_COUNT: usize = 27;
@@ -25,6 +25,24 @@ pub const WAITID: u64 = 247;
 pub const CLOSE_RANGE: u64 = 436;
 /// `prctl`.
 pub const PRCTL: u64 = 157;
+/// `mmap`.
+pub const MMAP: u64 = 9;
+/// `mprotect`.
+pub const MPROTECT: u64 = 10;
+/// `munmap`.
+pub const MUNMAP: u64 = 11;
+/// `close`.
+pub const CLOSE: u64 = 3;
+/// `memfd_create`.
+pub const MEMFD_CREATE: u64 = 319;
+/// `int3`: where a called function returns to; it stops with SIGTRAP behind it.
+pub const TRAP_INSTRUCTION: [u8; 1] = [0xcc];
+/// How far the instruction pointer lies behind a trap when it has stopped the thread.
+pub const TRAP_ADVANCE: u64 = 1;
+/// Register set of everything but the general registers: `NT_X86_XSTATE`, of a size that the processor determines.
+pub const EXTENDED_STATE: usize = 0x202;
+/// `R_X86_64_RELATIVE`.
+pub const RELATIVE_RELOCATION: u32 = 8;
 
 const EINTR: i64 = 4;
 const EPOLL_WAIT: u64 = 232;
@@ -44,8 +62,11 @@ const RDI: usize = 14;
 const ORIG_RAX: usize = 15;
 const RIP: usize = 16;
 const CS: usize = 17;
+const FLAGS: usize = 18;
 const RSP: usize = 19;
 const FS_BASE: usize = 21;
+/// Interrupts on, direction forward, no single step: what a function may expect.
+const PLAIN_FLAGS: u64 = 0x202;
 /// Code segment of 64-bit user code (`__USER_CS`).
 const USER_CS_64: u64 = 0x33;
 
@@ -121,6 +142,25 @@ impl Registers {
             out.0[register] = arg;
         }
         out
+    }
+
+    /// These registers, changed so that the thread calls a function; and the words that must be written to memory first, from
+    /// the new stack pointer on.
+    pub fn calling(&self, call: &FunctionCall) -> (Self, Vec<u64>) {
+        let mut out = self.clone();
+        out.0[RIP] = call.function;
+        out.0[RDI] = call.argument;
+        out.0[RAX] = 0;
+        // System V ABI: 16-byte alignment before the call, whose push is the return address.
+        out.0[RSP] = call.stack_top / 16 * 16 - 8;
+        out.0[FLAGS] = PLAIN_FLAGS;
+        out.0[ORIG_RAX] = u64::MAX;
+        (out, vec![call.return_to])
+    }
+
+    /// The values in the general registers, as a function may have left pointers in them.
+    pub fn values(&self) -> &[u64] {
+        &self.0[..=RSP]
     }
 }
 
