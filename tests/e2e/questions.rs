@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use heapray_testkit::{Python, Target, find_pythons};
-use heapray_tests::{Answer, Scratch, heapray, heapray_command};
+use heapray_tests::{Answer, Scratch, heapray, heapray_command, one_line_error};
 use serde_json::Value;
 
 /// Two snapshots of questions.py, between which its buffer grew, and what the process counted at the first.
@@ -107,6 +107,23 @@ fn growth_and_leaks_of_two_files_name_the_buffer() {
         assert!(matches!(leaks.status, Some(0 | 1)), "{leaks:?}");
         assert!(leaks.stdout.contains("__main__.buffer"), "grown, be it a leak or not: {leaks:?}");
     }
+}
+
+#[test]
+fn growth_of_two_processes_is_refused_unless_asked_for() {
+    let (one, other) = (Heaps::take(any_python()), Heaps::take(any_python()));
+    let (before, after) = (one.before(), other.after());
+    let mut words = vec!["growth".as_ref(), before.as_os_str(), after.as_os_str()];
+    one_line_error(&heapray(&words), &["not of one process", "--any-process"]);
+    words[0] = "leaks".as_ref();
+    one_line_error(&heapray(&words), &["not of one process"]);
+    words[0] = "growth".as_ref();
+    words.push("--any-process".as_ref());
+    let grown = good(heapray(&words), "growth");
+    assert!(grown.stdout.contains("__main__.buffer"), "{grown:?}");
+    let (before, after) = (one.after(), one.before());
+    let turned = ["growth".as_ref(), before.as_os_str(), after.as_os_str()];
+    one_line_error(&heapray(turned), &["older one first"]);
 }
 
 #[test]

@@ -224,6 +224,10 @@ fn facts(image: &Image) -> Vec<Fact> {
     }
     if let Ok(stat) = heapray_linux::stat(pid) {
         facts.int("ppid", Some(u64::from(stat.parent.unsigned_abs())));
+        facts.int("start_ticks", Some(stat.start_ticks));
+    }
+    if let Ok(boot) = heapray_linux::boot_id() {
+        facts.text("boot_id", boot);
     }
     if let Ok(words) = heapray_linux::command_line(pid) {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();

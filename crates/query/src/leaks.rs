@@ -48,8 +48,8 @@ impl Leaks {
             return incomparable("the snapshot does not say when it was taken");
         };
         if let Some((last, last_at)) = self.seen.last() {
-            if last.process.pid != session.process.pid {
-                return incomparable("the snapshots are of different processes; name one with --process PID");
+            if let Some(why) = last.contradiction(&session) {
+                return incomparable(&format!("the snapshots are not of one process: {why}"));
             }
             if at <= *last_at {
                 return incomparable("the snapshot is not later than the one before; give the oldest first");

@@ -6,6 +6,7 @@ pub mod answer;
 mod ask;
 mod error;
 mod facts;
+mod identity;
 mod info;
 mod leaks;
 mod resolve;
@@ -15,7 +16,7 @@ mod subject;
 mod walk;
 mod words;
 
-pub use ask::{TypeOrder, growth};
+pub use ask::{Comparison, TypeOrder, growth};
 pub use error::QueryError;
 pub use heapray_heap::Find;
 pub use info::info;

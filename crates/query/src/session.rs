@@ -1,6 +1,7 @@
 //! One process's snapshot, opened for questions.
 
 use crate::answer::{Coverage, Process};
+use crate::identity::Identity;
 use crate::{QueryError, facts};
 use heapray_capture::{HeapTables, SnapshotFile};
 use heapray_heap::Heap;
@@ -11,6 +12,7 @@ pub struct Session {
     pub(crate) heap: Heap,
     pub(crate) process: Process,
     pub(crate) coverage: Coverage,
+    pub(crate) identity: Identity,
 }
 
 impl Session {
@@ -27,7 +29,8 @@ impl Session {
         let tables = processes.swap_remove(at);
         drop(processes);
         let (process, coverage) = (facts::process(&tables), facts::coverage(&tables, &losses));
-        Ok(Self { heap: Heap::load(tables), process, coverage })
+        let identity = Identity::of(&tables);
+        Ok(Self { heap: Heap::load(tables), process, coverage, identity })
     }
 
     /// The process.

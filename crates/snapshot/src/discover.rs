@@ -30,6 +30,8 @@ pub(crate) struct Discovery {
     pub(crate) types: Types,
     /// References to something that is no object.
     pub(crate) bad_targets: u64,
+    /// Objects in the permanent generation.
+    pub(crate) n_permanent: u64,
     stack: Vec<u64>,
 }
 
@@ -46,6 +48,7 @@ impl Discovery {
             closures: FxHashMap::default(),
             types: Types::new(),
             bad_targets: 0,
+            n_permanent: 0,
             stack: Vec::new(),
         }
     }
@@ -63,7 +66,10 @@ impl Discovery {
             match generation {
                 Generation::Young => self.young.insert(object),
                 Generation::Middle => self.middle.insert(object),
-                Generation::Permanent => self.permanent.insert(object),
+                Generation::Permanent => {
+                    self.n_permanent += 1;
+                    self.permanent.insert(object)
+                }
                 Generation::Old => false,
             };
         })

@@ -35,6 +35,7 @@ pub(crate) fn results(summary: &Summary, census: &Census) -> Vec<Fact> {
     let mut facts = Vec::new();
     int(&mut facts, "objects", summary.objects);
     int(&mut facts, "objects.tracked", summary.tracked);
+    int(&mut facts, "gc.frozen_objects", summary.frozen);
     int(&mut facts, "edges", summary.edges);
     int(&mut facts, "threads", summary.n_threads);
     int(&mut facts, "frames", summary.n_frames);

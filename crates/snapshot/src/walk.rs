@@ -48,6 +48,8 @@ pub struct Summary {
     pub objects: u64,
     /// Objects on the collector's lists.
     pub tracked: u64,
+    /// Those of them in the permanent generation (`gc.freeze`).
+    pub frozen: u64,
     /// Edges written.
     pub edges: u64,
     /// Python threads.
@@ -105,6 +107,7 @@ pub fn snapshot<M: Memory>(
             Err(torn) => return Err(SnapshotError::Torn { objects: torn.objects, reason: torn.reason }),
         }
     }
+    summary.frozen = found.n_permanent;
     found.follow_roots(memory, &rt);
     found.follow_tracked(memory, &rt);
     let statics = static_ranges(regions);

@@ -1,17 +1,46 @@
 //! `growth`: what became more between two snapshots.
 
-use crate::Session;
+use super::growth_by_name::by_name;
 use crate::answer::{ContainerGrowth, GrowthAnswer, HolderGrowth, RegionGrowth, TypeGrowth};
-use crate::{rows, words};
+use crate::{QueryError, Session, rows, words};
 use heapray_heap::GrowthOptions;
 
+/// How to compare two snapshots.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison {
+    /// Rows of each list.
+    pub limit: usize,
+    /// Compare snapshots of different processes too: the same program after a restart, two workers of one service.
+    /// Holders are then matched by name, all objects are born or gone,
+    /// and nothing is said of containers or per hour.
+    pub any_process: bool,
+}
+
 /// Compares two snapshots of one process.
-pub fn growth(before: &Session, after: &Session, limit: usize) -> GrowthAnswer {
+///
+/// # Errors
+/// They are of different processes and that was not asked for; the later one is given first.
+pub fn growth(before: &Session, after: &Session, how: Comparison) -> Result<GrowthAnswer, QueryError> {
+    let Comparison { limit, any_process } = how;
+    let mut seconds = before.process.taken_at.zip(after.process.taken_at).map(|(first, last)| last - first);
+    let difference_of_process = before.contradiction(after);
+    let is_one = difference_of_process.is_none();
+    match difference_of_process {
+        Some(_) if any_process => seconds = None,
+        Some(why) => return Err(not_of_one_process(&why)),
+        None if seconds.is_some_and(|seconds| seconds < 0.0) => return Err(wrong_order()),
+        None => {}
+    }
     let options = GrowthOptions { limit, ..GrowthOptions::default() };
     let found = heapray_heap::growth(&before.heap, &after.heap, &options);
     let delta = difference(found.after.bytes, found.before.bytes);
-    let seconds = before.process.taken_at.zip(after.process.taken_at).map(|(first, last)| last - first);
-    GrowthAnswer {
+    let (holders, containers) = if is_one {
+        let holders = found.holders.iter().take(limit).map(|row| holder_row(after, row, delta)).collect();
+        (holders, found.containers.iter().take(limit).map(container_row).collect())
+    } else {
+        (by_name(before, after, &options, delta), Vec::new())
+    };
+    Ok(GrowthAnswer {
         before: before.process.clone(),
         after: after.process.clone(),
         seconds,
@@ -20,12 +49,25 @@ pub fn growth(before: &Session, after: &Session, limit: usize) -> GrowthAnswer {
         n_born: found.born.count,
         n_died: found.died.count,
         types: found.types.iter().take(limit).map(type_row).collect(),
-        holders: found.holders.iter().take(limit).map(|row| holder_row(after, row, delta)).collect(),
-        containers: found.containers.iter().take(limit).map(container_row).collect(),
+        holders,
+        containers,
         garbage: region_row(&found.garbage),
         lost: region_row(&found.lost),
         coverage: after.coverage.clone(),
-    }
+    })
+}
+
+fn not_of_one_process(why: &str) -> QueryError {
+    let problem = format!(
+        "the snapshots are not of one process: {why}; add --any-process to compare them all the same (a restarted \
+         service, two workers of one)"
+    );
+    QueryError::NotComparable { problem }
+}
+
+fn wrong_order() -> QueryError {
+    let problem = "the second snapshot is older than the first; give the older one first".to_owned();
+    QueryError::NotComparable { problem }
 }
 
 fn difference(after: u64, before: u64) -> i64 {

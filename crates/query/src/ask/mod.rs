@@ -4,11 +4,12 @@ mod chain;
 mod cycles;
 mod find;
 mod growth;
+mod growth_by_name;
 mod holders;
 mod picture;
 mod refs;
 mod types;
 mod why;
 
-pub use growth::growth;
+pub use growth::{Comparison, growth};
 pub use types::TypeOrder;
