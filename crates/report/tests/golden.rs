@@ -5,7 +5,7 @@ mod common;
 
 use common::{empty, hostile, session, story};
 use heapray_query::answer::{Picture, Role};
-use heapray_query::{Find, Leaks, LeaksOptions, Session, Subject, TypeOrder, Walk, growth};
+use heapray_query::{Comparison, Find, Leaks, LeaksOptions, Session, Subject, TypeOrder, Walk, growth};
 use heapray_report::{Style, json, picture, text};
 use std::path::PathBuf;
 
@@ -94,7 +94,8 @@ fn neighbours_left_out_of_a_picture_are_one_box() {
 #[test]
 fn growth_of_the_story_names_the_buffer() {
     let (before, after) = (session(story(300)), session(story(400)));
-    let answer = growth(&before, &after, 10);
+    let answer = growth(&before, &after, Comparison { limit: 10, any_process: false });
+    let answer = answer.expect("one process");
     check("growth.txt", &text::growth(&answer, &Style::default()));
     check("growth.json", &json::to_text(&answer));
 }
