@@ -132,7 +132,10 @@ def run(case, options):
 
 def ask(score, pid, options):
     command = [options.heapray, "leaks", str(pid), "--json"]
-    command += ["--interval", options.interval, "--snapshots", str(options.snapshots)]
+    if options.interval:
+        command += ["--interval", options.interval]
+    if options.snapshots:
+        command += ["--snapshots", str(options.snapshots)]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     score.seconds = time.monotonic() - began
@@ -189,8 +192,8 @@ def arguments():
     parser.add_argument("--python", default=sys.executable, help="runs the stories")
     parser.add_argument("--zoo", default=os.environ.get("HEAPRAY_LEAKS_DIR"), help="folder of cases with truth.json")
     parser.add_argument("--fixed", action="store_true", help="the fixed versions of leaking cases: none may be found")
-    parser.add_argument("--interval", default="8s")
-    parser.add_argument("--snapshots", type=int, default=4)
+    parser.add_argument("--interval", help="as for heapray leaks; its own default without")
+    parser.add_argument("--snapshots", type=int, help="likewise")
     parser.add_argument("--loop", type=int, default=240, help="seconds that a program goes on for")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--markdown", type=pathlib.Path, help="also write the table here")
