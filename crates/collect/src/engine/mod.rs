@@ -1,0 +1,340 @@
+//! The engine: records of all processes of a recording in, chunks of a file out. No I/O, no clock.
+//!
+//! Its caller says when things happen. Between two calls of [`Engine::end_slice`] records only change what is kept per
+//! process; names are looked up and rows written when a slice ends.
+
+mod cohort;
+mod live;
+mod names;
+mod process;
+mod ranges;
+mod rows;
+mod sizes;
+mod tables;
+mod weight;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use heapray_wire::ring::cells::Cell;
+use heapray_wire::{Fact, FactValue, Inherited, Peak, Reading, RecordingChunk, Slice, TaskEnd};
+
+pub use names::{NativeNames, NativePlace, NoNames};
+pub use process::Settings;
+pub use tables::LoadedObject;
+
+use names::{Names, Speaker};
+use process::{Core, Moment, Process};
+use rows::SliceRows;
+
+/// A chunk, and the number of the process that it belongs to (0 for chunks of the file).
+pub type Numbered = (u16, RecordingChunk);
+
+/// Most processes of a file.
+pub const MAX_PROCESSES: usize = 1 << 16;
+
+/// Events of a process that wait to be written before the slice ends.
+const EVENTS_MAX: usize = 1 << 16;
+
+/// A peak is written before the end when it has grown by this factor, or after this many slices if it has grown at all.
+const PEAK_FACTOR: f64 = 1.1;
+const PEAK_SLICES: u32 = 30;
+
+/// What a fork left for a child that has not come yet.
+struct Pending {
+    core: Core,
+    t_ns: u64,
+}
+
+/// How long a child may take from its fork to its first word.
+const FORK_PATIENCE_NS: u64 = 10_000_000_000;
+
+/// All processes of a recording.
+pub struct Engine {
+    settings: Settings,
+    names: Names,
+    /// By process number; `None` once its end was written.
+    processes: Vec<Option<Process>>,
+    /// By parent's number and mark.
+    pending: BTreeMap<(u32, u64), Pending>,
+    slice: u32,
+    start_ns: u64,
+    out: Vec<Numbered>,
+}
+
+impl Engine {
+    /// No process yet; the first slice begins at 0.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            names: Names::default(),
+            processes: Vec::new(),
+            pending: BTreeMap::new(),
+            slice: 0,
+            start_ns: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// A process begins with nothing; `facts` open it in the file. `None` where the file holds no more processes.
+    pub fn start(&mut self, facts: Vec<Fact>) -> Option<u32> {
+        self.begin(facts, None)
+    }
+
+    /// A forked process begins with what was alive at `mark` of its parent, or is now where the mark is not known.
+    /// The parent's records up to the mark must have been taken.
+    pub fn start_child(&mut self, parent: u32, mark: u64, facts: Vec<Fact>) -> Option<u32> {
+        let core = match self.pending.remove(&(parent, mark)) {
+            Some(pending) => Some(pending.core),
+            None => self.process(parent).map(|process| process.core.fork()),
+        };
+        let inherited = core.as_ref().map(|core| (parent, core.cohorts.live().collect()));
+        let number = self.begin(facts, core)?;
+        if let Some(process) = self.process(number) {
+            process.inherited = inherited;
+        }
+        Some(number)
+    }
+
+    /// Takes records of a process, drained at `t_ns`; answers how many cells they were, less than all only where the
+    /// last record is cut. Records of a process that has ended are dropped.
+    pub fn cells(&mut self, number: u32, cells: &[Cell], t_ns: u64) -> usize {
+        let slice = self.slice;
+        let Some(process) = self.process(number) else { return cells.len() };
+        let taken = process.cells(cells, Moment { t_ns, slice });
+        let forks = std::mem::take(&mut process.forks);
+        self.pending.extend(forks.into_iter().map(|(mark, core)| ((number, mark), Pending { core, t_ns })));
+        taken
+    }
+
+    /// Takes a measurement of a process; its live bytes are filled in here.
+    pub fn reading(&mut self, number: u32, reading: Reading) {
+        if let Some(process) = self.process(number) {
+            let live_bytes = process.core.cohorts.high.bytes.max(0.0);
+            process.readings.push(Reading { live_bytes, ..reading });
+        }
+    }
+
+    /// Takes what the agent in a process says of itself; replaces what it said before.
+    pub fn status(&mut self, number: u32, facts: Vec<Fact>) {
+        if let Some(process) = self.process(number) {
+            process.status = facts;
+        }
+    }
+
+    /// A process has ended; it is written and forgotten with the next slice.
+    pub fn end(&mut self, number: u32, end: TaskEnd) {
+        if let Some(process) = self.process(number)
+            && process.end.is_none()
+        {
+            process.end = Some(end);
+        }
+    }
+
+    /// Blocks that are alive in all processes, as records: samples, or all blocks in exact mode.
+    pub fn n_blocks(&self) -> u64 {
+        self.processes.iter().flatten().map(|process| process.core.n_blocks()).sum()
+    }
+
+    /// Bytes that are alive in a process.
+    pub fn live_bytes(&self, number: u32) -> f64 {
+        let process = self.processes.get(number as usize).and_then(Option::as_ref);
+        process.map_or(0.0, |process| process.core.cohorts.high.bytes)
+    }
+
+    /// Bytes that are alive in all processes.
+    pub fn all_live_bytes(&self) -> f64 {
+        self.processes.iter().flatten().map(|process| process.core.cohorts.high.bytes).sum()
+    }
+
+    /// Allocations and frees taken so far from processes that have not ended.
+    pub fn n_events(&self) -> u64 {
+        self.processes.iter().flatten().map(|process| process.tally.n_events).sum()
+    }
+
+    /// Events that were kept and wait to be written, where every event is.
+    pub fn has_many_events(&self) -> bool {
+        self.processes.iter().flatten().any(|process| process.events.len() >= EVENTS_MAX)
+    }
+
+    /// Number of the current slice.
+    pub fn slice(&self) -> u32 {
+        self.slice
+    }
+
+    /// When the current slice began.
+    pub fn slice_start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    /// Bytes of memory that live blocks and cohorts take.
+    pub fn heap_bytes(&self) -> usize {
+        self.processes.iter().flatten().map(|process| process.core.heap_bytes()).sum()
+    }
+
+    /// Chunks to be written, in this order; also those that a process began with.
+    pub fn take_chunks(&mut self) -> Vec<Numbered> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Writes events that wait, before the slice ends.
+    pub fn flush_events(&mut self, native: &mut dyn NativeNames) {
+        self.each(native, |process, writer| writer.events(process));
+    }
+
+    /// Ends the slice at `t_ns`: writes what happened in it, and the end of processes that have ended.
+    pub fn end_slice(&mut self, t_ns: u64, native: &mut dyn NativeNames) {
+        let span = Span { index: self.slice, times: (self.start_ns, t_ns.max(self.start_ns)) };
+        self.each(native, |process, writer| {
+            writer.events(process);
+            writer.slice(process, &span);
+        });
+        for process in &mut self.processes {
+            process.take_if(|process| process.end.is_some());
+        }
+        self.pending.retain(|_, pending| pending.t_ns + FORK_PATIENCE_NS > t_ns);
+        self.start_ns = span.times.1;
+        self.slice = (self.slice + 1).min(Slice::MAX - 1);
+    }
+
+    /// Writes something of each process, and before it the names that it needs.
+    fn each(&mut self, native: &mut dyn NativeNames, mut write: impl FnMut(&mut Process, &mut Writer<'_>)) {
+        for (number, process) in self.processes.iter_mut().enumerate() {
+            let Some(process) = process else { continue };
+            let names = &mut self.names;
+            let mut writer = Writer { names, native, number: number as u16, out: Vec::new() };
+            write(process, &mut writer);
+            let mut written = writer.out;
+            self.names.take_new(&mut self.out);
+            self.out.append(&mut written);
+        }
+    }
+
+    fn begin(&mut self, facts: Vec<Fact>, core: Option<Core>) -> Option<u32> {
+        let number = u16::try_from(self.processes.len()).ok()?;
+        self.processes.push(Some(Process::new(self.settings, core)));
+        self.out.push((number, RecordingChunk::Task(facts)));
+        Some(number.into())
+    }
+
+    fn process(&mut self, number: u32) -> Option<&mut Process> {
+        self.processes.get_mut(number as usize)?.as_mut()
+    }
+}
+
+/// A slice that ends.
+struct Span {
+    index: u32,
+    times: (u64, u64),
+}
+
+/// Gives chunks of one process.
+struct Writer<'a> {
+    names: &'a mut Names,
+    native: &'a mut dyn NativeNames,
+    number: u16,
+    out: Vec<Numbered>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, chunk: RecordingChunk) {
+        self.out.push((self.number, chunk));
+    }
+
+    /// Replaces nodes of the process by the file's.
+    fn translator<'a>(&'a mut self, core: &'a mut Core) -> impl FnMut(u32) -> u32 + 'a {
+        let Core { tables, memo, .. } = core;
+        let memo = Arc::make_mut(memo);
+        let process = self.number.into();
+        move |node| {
+            let mut speaker = Speaker { process, tables, memo, native: self.native };
+            self.names.node(&mut speaker, node)
+        }
+    }
+
+    fn events(&mut self, process: &mut Process) {
+        if process.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut process.events);
+        let mut node = self.translator(&mut process.core);
+        for event in &mut events {
+            event.node = node(event.node);
+        }
+        drop(node);
+        self.put(RecordingChunk::Events(events));
+    }
+
+    fn slice(&mut self, process: &mut Process, span: &Span) {
+        if let Some((parent, live)) = process.inherited.take() {
+            let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
+            self.put(RecordingChunk::Inherited(Inherited { parent, rows }));
+        }
+        let mut rows = SliceRows::default();
+        process.core.cohorts.end_slice(|cohort| rows.take(cohort, span.index));
+        let is_first = std::mem::take(&mut process.is_new);
+        let tells = !rows.is_empty() || is_first || process.end.is_some();
+        if tells {
+            let slice = rows.finish(span.index, span.times, self.translator(&mut process.core));
+            self.put(RecordingChunk::Slice(slice));
+        }
+        if process.peak_is_due(span.index) {
+            self.peak(process);
+        }
+        if !process.readings.is_empty() {
+            self.put(RecordingChunk::Readings(std::mem::take(&mut process.readings)));
+        }
+        if tells {
+            self.put(RecordingChunk::Sizes(process.sizes.rows()));
+            self.put(RecordingChunk::Status(process.facts()));
+        }
+        if let Some(end) = process.end.clone() {
+            self.put(RecordingChunk::End(end));
+        }
+    }
+
+    fn peak(&mut self, process: &mut Process) {
+        let high = process.core.cohorts.high;
+        let live: Vec<_> = process.core.cohorts.peak().collect();
+        let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
+        self.put(RecordingChunk::Peak(Peak { t_ns: high.t_ns, bytes: high.peak_bytes, rows }));
+    }
+}
+
+impl Process {
+    /// Whether the peak is to be written at the end of slice `index`; notes that it is.
+    fn peak_is_due(&mut self, index: u32) -> bool {
+        let bytes = self.core.cohorts.high.peak_bytes;
+        let (written, at) = self.written_peak;
+        let due = bytes > written
+            && (self.end.is_some()
+                || bytes > written * PEAK_FACTOR
+                || index >= at.saturating_add(PEAK_SLICES));
+        if due {
+            self.written_peak = (bytes, index);
+        }
+        due
+    }
+
+    /// What is known of its recording.
+    fn facts(&self) -> Vec<Fact> {
+        let int = |name: &str, value: u64| Fact {
+            name: name.to_owned(),
+            value: FactValue::Int(i64::try_from(value).unwrap_or(i64::MAX)),
+        };
+        let tally = &self.tally;
+        let mut facts = self.status.clone();
+        facts.extend([
+            int("events", tally.n_events),
+            int("unknown_frees", tally.unknown_frees),
+            int("missed_frees", tally.missed_frees),
+            int("marked_lost_events", tally.lost_events),
+            int("marked_lost_frees", tally.lost_frees),
+            int("damaged_cells", tally.damaged_cells),
+            int("peak_bytes", self.core.cohorts.high.peak_bytes as u64),
+            int("n_stack_nodes", self.core.tables.n_nodes() as u64),
+            int("live_blocks", self.core.n_blocks()),
+        ]);
+        facts
+    }
+}

@@ -1,0 +1,124 @@
+//! What a process has said about its stacks: nodes, code objects, texts and loaded objects, under the agent's ids.
+//!
+//! Nothing is looked up here before a row of the file needs it. A forked child starts with its parent's.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use heapray_wire::ring::cells::{NodeKind, Record};
+
+/// Ids from here on are not believed: the agent's tree ends at a million nodes.
+const MAX_NODES: usize = 4 << 20;
+
+/// A node of the agent's tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawNode {
+    pub(crate) parent: u32,
+    pub(crate) kind: NodeKind,
+    pub(crate) a: u64,
+    pub(crate) b: u64,
+}
+
+/// A code object as it was when it was first seen.
+#[derive(Debug)]
+pub(crate) struct Code {
+    /// Number of this code object in the recording, of all processes.
+    pub(crate) serial: u64,
+    pub(crate) first_line: u32,
+    pub(crate) line_table_kind: u32,
+    pub(crate) filename: Box<str>,
+    pub(crate) qualname: Box<str>,
+    pub(crate) line_table: Box<[u8]>,
+}
+
+/// A library or program that a process has loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedObject {
+    /// To be added to addresses as linked.
+    pub load_base: u64,
+    /// First address of its code.
+    pub start: u64,
+    /// First address behind its code.
+    pub end: u64,
+    /// Path as the process's loader knows it.
+    pub path: Box<str>,
+}
+
+/// All that a process has said about its stacks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tables {
+    nodes: Vec<Option<RawNode>>,
+    codes: HashMap<u64, Arc<Code>>,
+    texts: HashMap<u64, Arc<str>>,
+    objects: Vec<Arc<LoadedObject>>,
+}
+
+impl Tables {
+    pub(crate) fn node(&self, id: u32) -> Option<&RawNode> {
+        self.nodes.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn code(&self, id: u64) -> Option<&Arc<Code>> {
+        self.codes.get(&id)
+    }
+
+    pub(crate) fn text(&self, id: u64) -> Option<&str> {
+        self.texts.get(&id).map(|text| &**text)
+    }
+
+    /// The object whose code holds `ip`: the last one that was loaded there.
+    pub(crate) fn object(&self, ip: u64) -> Option<&Arc<LoadedObject>> {
+        self.objects.iter().rev().find(|object| object.start <= ip && ip < object.end)
+    }
+
+    /// Number of nodes.
+    pub(crate) fn n_nodes(&self) -> usize {
+        self.nodes.iter().flatten().count()
+    }
+
+    /// Takes a record that describes; `false` where it cannot be right. `serial` numbers code objects.
+    pub(crate) fn take(&mut self, record: Record, serial: u64) -> bool {
+        match record {
+            Record::Node { id, parent, kind, a, b } => {
+                return self.take_node(id, RawNode { parent, kind, a, b });
+            }
+            Record::Code { id, first_line, line_table_kind, filename, name, qualname, linetable } => {
+                let qualname = if qualname.is_empty() { name } else { qualname };
+                let code = Code {
+                    serial,
+                    first_line,
+                    line_table_kind,
+                    filename: text(&filename),
+                    qualname: text(&qualname),
+                    line_table: linetable.into(),
+                };
+                self.codes.insert(id, Arc::new(code));
+            }
+            Record::Text { id, text: bytes } => {
+                self.texts.insert(id, text(&bytes).into());
+            }
+            Record::Object { load_base, start, end, path } => {
+                let object = LoadedObject { load_base, start, end, path: text(&path) };
+                self.objects.push(Arc::new(object));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn take_node(&mut self, id: u32, node: RawNode) -> bool {
+        let id = id as usize;
+        if id == 0 || id >= MAX_NODES {
+            return false;
+        }
+        if self.nodes.len() <= id {
+            self.nodes.resize(id + 1, None);
+        }
+        self.nodes[id] = Some(node);
+        true
+    }
+}
+
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}
