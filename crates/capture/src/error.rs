@@ -40,10 +40,10 @@ pub enum CaptureError {
         /// Which commands read it.
         advice: &'static str,
     },
-    /// Nothing of any snapshot is left.
+    /// Nothing of any process is left.
     #[error(
-        "cannot read {file}: it begins as a capture but holds no readable snapshot ({why}); \
-         take the snapshot again, and check that the disk was not full"
+        "cannot read {file}: it begins as a capture but holds nothing readable ({why}); \
+         make it again, and check that the disk was not full"
     )]
     NothingLeft {
         /// What was read.
@@ -51,4 +51,26 @@ pub enum CaptureError {
         /// What was lost, the first loss.
         why: String,
     },
+}
+
+impl CaptureError {
+    /// A snapshot was asked for, and `file` is a recording.
+    pub(crate) fn recording(file: &str) -> Self {
+        Self::OtherKind {
+            file: file.to_owned(),
+            wanted: "a snapshot",
+            holds: "a recording of allocations",
+            advice: "heapray top, tree, stats, peak, temporary and flamegraph read it",
+        }
+    }
+
+    /// A recording was asked for, and `file` holds snapshots.
+    pub(crate) fn snapshot(file: &str) -> Self {
+        Self::OtherKind {
+            file: file.to_owned(),
+            wanted: "a recording of allocations",
+            holds: "a snapshot of objects",
+            advice: "heapray why, refs, chain, cycles, find and types read it",
+        }
+    }
 }

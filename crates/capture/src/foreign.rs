@@ -3,7 +3,7 @@
 /// First bytes, what they mean, what to try.
 type Look = (&'static [u8], &'static str, &'static str);
 
-const GIVE_CAPTURE: &str = "give a file written by heapray snapshot";
+const GIVE_CAPTURE: &str = "give a file written by heapray snapshot, run or attach";
 
 const LOOKS: &[Look] = &[
     (b"\x1f\x8b", "is gzip data", "unpack it with gunzip first"),
@@ -26,13 +26,13 @@ const LOOKS: &[Look] = &[
 /// What `head`, the first bytes of a file, look like, and what to try.
 pub(crate) fn look(head: &[u8]) -> (&'static str, &'static str) {
     if head.is_empty() {
-        return ("is empty", "take the snapshot again, and check that the disk was not full");
+        return ("is empty", "make it again, and check that the disk was not full");
     }
     if head.starts_with(b"\x7fELF") {
         return elf(head);
     }
     if head.iter().all(|byte| *byte == 0) {
-        return ("begins with zeros", "take the snapshot again, and check that the disk was not full");
+        return ("begins with zeros", "make it again, and check that the disk was not full");
     }
     match LOOKS.iter().find(|(magic, ..)| head.starts_with(magic)) {
         Some((_, looks_like, advice)) => (looks_like, advice),

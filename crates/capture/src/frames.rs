@@ -109,9 +109,7 @@ impl Splitter {
     fn foreign(&self, head: &[u8]) -> CaptureError {
         let cut_off = !head.is_empty() && (MAGIC.starts_with(head) || head.starts_with(&MAGIC));
         let (looks_like, advice) = match cut_off {
-            true => {
-                ("ends within its header", "take the snapshot again, and check that the disk was not full")
-            }
+            true => ("ends within its header", "make it again, and check that the disk was not full"),
             false => foreign::look(head),
         };
         CaptureError::Foreign { file: self.file.clone(), looks_like, advice }

@@ -6,15 +6,22 @@ mod error;
 mod facts;
 mod foreign;
 mod frames;
+mod framing;
+mod payload;
 mod reader;
 mod recording;
+mod recording_build;
 mod recording_reader;
+mod recording_seal;
+mod recording_split;
 mod recording_writer;
 mod seal;
 mod sniff;
 mod split;
 mod tables;
 mod writer;
+
+pub mod synthetic;
 
 pub use error::CaptureError;
 pub use reader::{SnapshotReader, read};

@@ -4,16 +4,14 @@
 //! is an error. Memory: the tables (34 bytes a node at two edges a node) and one chunk.
 
 use heapray_wire::{ChunkHeader, FileHeader, PackedNodes, decode, decode_nodes_into, kind};
-use zstd::bulk::Decompressor;
 
 use crate::build::{Builder, Gap};
 use crate::error::CaptureError;
 use crate::frames::{Frames, Splitter};
+use crate::payload::{Losses, Payload, Sequence};
 use crate::seal::seal;
+use crate::sniff::{self, FileKind};
 use crate::tables::{Loss, SnapshotFile};
-
-/// Losses that are listed; the rest is counted.
-const MAX_LOSSES: usize = 1_000;
 
 /// Reads a capture that is pushed in pieces.
 pub struct SnapshotReader {
@@ -41,9 +39,11 @@ impl SnapshotReader {
     /// Takes the next bytes. Costs about 60 CPU ns a node.
     ///
     /// # Errors
-    /// [`CaptureError::Foreign`] and [`CaptureError::Newer`], once enough of the file is known; push no more then.
+    /// [`CaptureError::Foreign`], [`CaptureError::Newer`] and [`CaptureError::OtherKind`], once enough of the file is
+    /// known; push no more then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        self.splitter.push(bytes, &mut self.loader)
+        self.splitter.push(bytes, &mut self.loader)?;
+        self.loader.right_kind(&self.file)
     }
 
     /// The file is over: checks all ids and gives the tables, in file order.
@@ -52,6 +52,7 @@ impl SnapshotReader {
     /// As [`Self::push`], and [`CaptureError::NothingLeft`] where not even the facts of one process are there.
     pub fn finish(mut self) -> Result<SnapshotFile, CaptureError> {
         let end = self.splitter.finish(&mut self.loader)?;
+        self.loader.right_kind(&self.file)?;
         let file = self.loader.finish(end);
         if file.processes.is_empty() {
             let why = file.losses.first().map_or("it ends after its header", |loss| &loss.what).to_owned();
@@ -63,13 +64,14 @@ impl SnapshotReader {
 
 /// Frames to tables.
 struct Loader {
-    decompressor: Decompressor<'static>,
-    raw: Vec<u8>,
+    payload: Payload,
     nodes: PackedNodes,
     file: SnapshotFile,
-    more_losses: u64,
+    losses: Losses,
     current: Option<Builder>,
-    sequence: u32,
+    sequence: Sequence,
+    /// The first frame that was taken belongs to a recording.
+    is_recording: bool,
     /// End of the last frame that was taken.
     taken_to: u64,
     whole: bool,
@@ -94,40 +96,37 @@ impl Frames for Loader {
         if let Some(builder) = &mut self.current {
             builder.damaged = true;
         }
-        if self.file.losses.len() < MAX_LOSSES {
-            self.file.losses.push(loss);
-        } else {
-            self.more_losses += 1;
-        }
+        self.losses.push(loss);
     }
 }
 
 impl Loader {
     fn new() -> Self {
         Self {
-            decompressor: Decompressor::new().expect("zstd allocates a context"),
-            raw: Vec::new(),
+            payload: Payload::new(),
             nodes: PackedNodes::default(),
             file: SnapshotFile::default(),
-            more_losses: 0,
+            losses: Losses::default(),
             current: None,
-            sequence: 0,
+            sequence: Sequence::default(),
+            is_recording: false,
             taken_to: FileHeader::BYTES as u64,
             whole: false,
         }
     }
 
+    fn right_kind(&self, file: &str) -> Result<(), CaptureError> {
+        if self.is_recording { Err(CaptureError::recording(file)) } else { Ok(()) }
+    }
+
     /// Notices frames that are missing.
     fn count(&mut self, at: u64, header: &ChunkHeader) {
-        if header.sequence != self.sequence {
-            let missing = header.sequence.wrapping_sub(self.sequence);
-            let what = match i32::try_from(missing) {
-                Ok(n) => format!("{n} frames are missing here"),
-                Err(_) => format!("frame {} stands in the wrong place", header.sequence),
-            };
-            self.loss(Loss { offset: at, what });
-        }
-        self.sequence = header.sequence.wrapping_add(1);
+        let what = match self.sequence.pass(header) {
+            Ok(0) => return,
+            Ok(n) => format!("{n} frames are missing here"),
+            Err(what) => what,
+        };
+        self.loss(Loss { offset: at, what });
     }
 
     fn take(&mut self, at: u64, header: &ChunkHeader, payload: &[u8]) -> Result<(), String> {
@@ -138,11 +137,14 @@ impl Loader {
         if header.kind >= kind::OPTIONAL {
             return Ok(());
         }
-        self.decompress(header, payload)?;
+        if sniff::of(header.kind) == Some(FileKind::Recording) {
+            self.is_recording |= self.current.is_none() && self.file.processes.is_empty();
+            return Err("belongs to a recording of allocations".into());
+        }
+        let raw = self.payload.decompress(header, payload)?;
         let gap = Gap { n_bytes: at.saturating_sub(self.taken_to) };
         if header.kind == kind::NODES {
-            decode_nodes_into(&self.raw, &mut self.nodes)
-                .map_err(|error| format!("is malformed: {error}"))?;
+            decode_nodes_into(raw, &mut self.nodes).map_err(|error| format!("is malformed: {error}"))?;
             if self.nodes.first != header.first {
                 return Err("is malformed: it disagrees with its header about ids".into());
             }
@@ -152,29 +154,9 @@ impl Loader {
             self.nodes = nodes;
             return taken.map_err(str::to_owned);
         }
-        let chunk = decode(header.kind, &self.raw).map_err(|error| format!("is malformed: {error}"))?;
+        let chunk = decode(header.kind, raw).map_err(|error| format!("is malformed: {error}"))?;
         self.process(at, header);
         self.builder().chunk(chunk, header.first, gap).map_err(str::to_owned)
-    }
-
-    /// Fills `self.raw` with the payload as it was before compression.
-    fn decompress(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), String> {
-        self.raw.clear();
-        if header.flags & !ChunkHeader::ZSTD != 0 {
-            return Err(format!("has flags {:#x} that this version does not know", header.flags));
-        }
-        if header.flags & ChunkHeader::ZSTD == 0 {
-            self.raw.extend_from_slice(payload);
-        } else {
-            self.raw.reserve(header.raw_bytes as usize);
-            self.decompressor
-                .decompress_to_buffer(payload, &mut self.raw)
-                .map_err(|error| format!("does not decompress: {error}"))?;
-        }
-        match self.raw.len() == header.raw_bytes as usize {
-            true => Ok(()),
-            false => Err(format!("holds {} bytes instead of {}", self.raw.len(), header.raw_bytes)),
-        }
     }
 
     /// Begins another process where this frame does.
@@ -212,9 +194,7 @@ impl Loader {
         if !self.whole {
             self.loss(Loss { offset: end, what: "the file ends without its end mark: it is cut off".into() });
         }
-        if self.more_losses > 0 {
-            self.file.losses.push(Loss { offset: end, what: format!("{} more losses", self.more_losses) });
-        }
+        self.file.losses = self.losses.finish(end);
         self.file
     }
 }

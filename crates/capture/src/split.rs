@@ -6,7 +6,7 @@ use heapray_wire::{Chunk, MoreEdges, NodeChunk};
 
 /// Most weight of one chunk of rows: bytes of text, labels times 16, or rows times 16. Far below the bound of a
 /// chunk's bytes, far above what a walker usually gives.
-const WEIGHT: usize = 4 << 20;
+pub(crate) const WEIGHT: usize = 4 << 20;
 
 /// Calls `each` with parts of `chunk`, in order, that all keep the bounds; mostly `chunk` itself, not copied.
 pub(crate) fn parts(chunk: &Chunk, mut each: impl FnMut(&Chunk)) {
@@ -38,7 +38,7 @@ fn split_rows<T: Clone>(
 }
 
 /// Cuts items into ranges of at most `most` items and `limit` weight; a heavier item stands alone.
-fn ranges(weights: impl Iterator<Item = usize>, most: usize, limit: usize) -> Vec<Range<usize>> {
+pub(crate) fn ranges(weights: impl Iterator<Item = usize>, most: usize, limit: usize) -> Vec<Range<usize>> {
     let (mut ranges, mut from, mut sum, mut end) = (Vec::new(), 0, 0_usize, 0);
     for (at, weight) in weights.enumerate() {
         if at > from && (sum + weight > limit || at - from == most) {

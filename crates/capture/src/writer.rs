@@ -1,19 +1,11 @@
-//! Chunks to the bytes of a capture: headers, compression, checksums.
+//! Chunks of a snapshot to the bytes of a capture.
 //!
 //! Does no I/O: bytes go to a closure, in order, whole frames at a time. Keeps one chunk in memory.
 
-use heapray_wire::{
-    Chunk, ChunkHeader, FORMAT_VERSION, FileHeader, MIN_READER_VERSION, encode, kind, kind_of,
-};
-use zstd::bulk::Compressor;
+use heapray_wire::{Chunk, MIN_SNAPSHOT_READER, encode, kind_of};
 
+use crate::framing::FrameWriter;
 use crate::split;
-
-/// Compression level: the fastest that codes literals, as files are well below the bar (benches/results/format.md).
-const LEVEL: i32 = 1;
-
-/// Payloads below this stay as they are.
-const MIN_COMPRESSED_BYTES: usize = 64;
 
 /// Writes a capture to a closure.
 ///
@@ -29,14 +21,9 @@ const MIN_COMPRESSED_BYTES: usize = 64;
 /// assert_eq!(heapray_capture::read("example", &bytes).map(|file| file.processes.len()), Ok(1));
 /// ```
 pub struct SnapshotWriter<W: FnMut(&[u8])> {
-    write: W,
-    compressor: Compressor<'static>,
-    raw: Vec<u8>,
-    stored: Vec<u8>,
-    sequence: u32,
+    frames: FrameWriter<W>,
     process: Option<u16>,
     next: NextIds,
-    n_bytes: u64,
 }
 
 /// Ids that the next rows of a process get.
@@ -65,19 +52,8 @@ impl NextIds {
 
 impl<W: FnMut(&[u8])> SnapshotWriter<W> {
     /// Starts a capture; its file header goes to `write` at once. Errors of `write` are its owner's to remember.
-    pub fn new(mut write: W) -> Self {
-        let header = FileHeader { version: FORMAT_VERSION, min_reader: MIN_READER_VERSION };
-        write(&header.to_bytes(crc32fast::hash));
-        Self {
-            write,
-            compressor: Compressor::new(LEVEL).expect("zstd allocates a context and knows the level"),
-            raw: Vec::new(),
-            stored: Vec::new(),
-            sequence: 0,
-            process: None,
-            next: NextIds::default(),
-            n_bytes: FileHeader::BYTES as u64,
-        }
+    pub fn new(write: W) -> Self {
+        Self { frames: FrameWriter::new(write, MIN_SNAPSHOT_READER), process: None, next: NextIds::default() }
     }
 
     /// Writes one chunk, as several where it outgrows the format's bounds. Costs about 0.1 CPU µs a node.
@@ -95,56 +71,17 @@ impl<W: FnMut(&[u8])> SnapshotWriter<W> {
     }
 
     /// Marks the capture as whole; answers its bytes.
-    pub fn finish(mut self) -> u64 {
-        self.raw.clear();
-        self.frame(kind::FILE_END, 0);
-        self.n_bytes
+    pub fn finish(self) -> u64 {
+        self.frames.finish(self.process.unwrap_or(0))
     }
 
     /// Bytes written so far.
     pub fn n_bytes(&self) -> u64 {
-        self.n_bytes
+        self.frames.n_bytes()
     }
 
     fn part(&mut self, chunk: &Chunk) {
         let first = self.next.pass(chunk);
-        self.raw.clear();
-        encode(chunk, &mut self.raw);
-        self.frame(kind_of(chunk), first);
-    }
-
-    /// Writes `self.raw` as the payload of one frame.
-    fn frame(&mut self, kind: u8, first: u32) {
-        let compressed = self.compress();
-        let payload = if compressed { &self.stored } else { &self.raw };
-        let header = ChunkHeader {
-            kind,
-            flags: if compressed { ChunkHeader::ZSTD } else { 0 },
-            process: self.process.unwrap_or(0),
-            sequence: self.sequence,
-            first,
-            stored_bytes: payload.len() as u32,
-            raw_bytes: self.raw.len() as u32,
-            checksum: crc32fast::hash(payload),
-        };
-        (self.write)(&header.to_bytes(crc32fast::hash));
-        (self.write)(payload);
-        self.n_bytes += (ChunkHeader::BYTES + payload.len()) as u64;
-        self.sequence = self.sequence.wrapping_add(1);
-    }
-
-    /// Fills `self.stored`; `false` where that saves nothing.
-    fn compress(&mut self) -> bool {
-        if self.raw.len() < MIN_COMPRESSED_BYTES {
-            return false;
-        }
-        self.stored.resize(self.raw.len(), 0);
-        match self.compressor.compress_to_buffer(&self.raw[..], &mut self.stored[..]) {
-            Ok(n) => {
-                self.stored.truncate(n);
-                true
-            }
-            Err(_) => false,
-        }
+        self.frames.frame((kind_of(chunk), self.process.unwrap_or(0)), first, |raw| encode(chunk, raw));
     }
 }

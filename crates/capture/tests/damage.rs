@@ -2,24 +2,12 @@
 
 mod common;
 
-use common::{Random, assert_sound, capture, snapshot, text};
+use common::{Random, assert_sound, capture, frames, snapshot, text};
 use heapray_capture::{CaptureError, HeapTables, read};
 use heapray_wire::{Chunk, ChunkHeader, FORMAT_VERSION, FileHeader, NodeChunk, SYNC};
 
 fn small() -> Vec<u8> {
     capture(&snapshot(2, 40, 16))
-}
-
-/// Where frames begin, and the end of the file.
-fn frames(bytes: &[u8]) -> Vec<usize> {
-    let mut at = FileHeader::BYTES;
-    let mut out = vec![at];
-    while at < bytes.len() {
-        let stored = u32::from_le_bytes(bytes[at + 16..at + 20].try_into().expect("four bytes"));
-        at += ChunkHeader::BYTES + stored as usize;
-        out.push(at);
-    }
-    out
 }
 
 /// Whether the nodes of `part` are those of `whole`, as far as there are any that are not marked as lost.
@@ -177,7 +165,7 @@ fn ids_out_of_range_are_replaced_and_counted() {
 #[test]
 fn foreign_files_are_named() {
     let cases: [(&[u8], &str); 5] = [
-        (b"", "it is empty; take"),
+        (b"", "it is empty; make"),
         (b"\x1f\x8b\x08\0\0\0", "it is gzip data; unpack it with gunzip first"),
         (
             b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x3e\0",
@@ -201,8 +189,8 @@ fn a_newer_format_is_refused_and_a_compatible_one_read() {
     let error = read("a.hr", &bytes).expect_err("too new").to_string();
     assert_eq!(
         error,
-        "cannot read a.hr: it is a capture of format version 3 and needs a reader of version 2 or later, \
-         this heapray reads up to version 1; update heapray"
+        "cannot read a.hr: it is a capture of format version 4 and needs a reader of version 3 or later, \
+         this heapray reads up to version 2; update heapray"
     );
     let compatible = FileHeader { version: FORMAT_VERSION + 2, min_reader: FORMAT_VERSION };
     bytes[..FileHeader::BYTES].copy_from_slice(&compatible.to_bytes(crc32fast::hash));
@@ -213,7 +201,7 @@ fn a_newer_format_is_refused_and_a_compatible_one_read() {
 fn a_header_without_a_snapshot_is_an_error() {
     let bytes = small();
     let error = read("a.hr", &bytes[..FileHeader::BYTES]).expect_err("nothing there").to_string();
-    assert!(error.contains("holds no readable snapshot"), "{error}");
+    assert!(error.contains("holds nothing readable"), "{error}");
 }
 
 #[test]

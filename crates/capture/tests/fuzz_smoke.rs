@@ -2,30 +2,9 @@
 
 mod common;
 
-use common::{Random, assert_sound, capture, snapshot};
+use common::{Random, assert_sound, capture, mutate, snapshot};
 use heapray_capture::{SnapshotReader, read};
 use heapray_wire::{Chunk, ChunkHeader, FORMAT_VERSION, FileHeader, kind};
-
-/// Changes some bytes: flips, moves, repeats, cuts.
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..1 + random.below(4) {
-        if bytes.is_empty() {
-            return;
-        }
-        let (at, other) = (random.below(bytes.len()), random.below(bytes.len()));
-        match random.below(6) {
-            0 => bytes[at] = random.next() as u8,
-            1 => bytes[at] ^= 1 << random.below(8),
-            2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
-            3 => bytes.truncate(at),
-            4 => drop(bytes.drain(at.min(other)..(at.min(other) + random.below(40)).min(at.max(other)))),
-            _ => {
-                let part = bytes[at..bytes.len().min(at + random.below(60))].to_vec();
-                bytes.splice(other..other, part);
-            }
-        }
-    }
-}
 
 /// A frame whose checksums are right, whatever its payload is.
 fn frame(header: ChunkHeader, payload: &[u8]) -> Vec<u8> {

@@ -5,10 +5,13 @@
 pub const MAGIC: [u8; 8] = *b"HEAPRAY\0";
 
 /// Version of the format that this crate writes.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
-/// Oldest reader that understands what this crate writes.
-pub const MIN_READER_VERSION: u16 = 1;
+/// Oldest reader that understands the snapshots that this crate writes: they are as in version 1.
+pub const MIN_SNAPSHOT_READER: u16 = 1;
+
+/// Oldest reader that understands the recordings that this crate writes.
+pub const MIN_RECORDING_READER: u16 = 2;
 
 /// First bytes of every chunk, to find the next one after damage.
 pub const SYNC: [u8; 4] = [0xf7, b'h', b'r', 0xc9];

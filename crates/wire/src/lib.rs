@@ -27,7 +27,8 @@ mod rows;
 
 pub use codec::{decode, decode_nodes_into, encode, kind, kind_of, name};
 pub use frame::{
-    Checksum, ChunkHeader, FORMAT_VERSION, FileHeader, MAGIC, MAX_RAW_BYTES, MIN_READER_VERSION, SYNC,
+    Checksum, ChunkHeader, FORMAT_VERSION, FileHeader, MAGIC, MAX_RAW_BYTES, MIN_RECORDING_READER,
+    MIN_SNAPSHOT_READER, SYNC,
 };
 pub use malformed::Malformed;
 pub use model::{

@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod recordings;
+
 use heapray_capture::{HeapTables, SnapshotFile, SnapshotWriter};
 use heapray_wire::{
-    Chunk, EdgeStrength, Fact, FactValue, Label, LabelKind, NO_NODE, NO_STRING, NodeChunk, NodeFlags,
-    NodeName, ShapeRow, Tail, TypeKind, TypeRow,
+    Chunk, ChunkHeader, EdgeStrength, Fact, FactValue, FileHeader, Label, LabelKind, NO_NODE, NO_STRING,
+    NodeChunk, NodeFlags, NodeName, ShapeRow, Tail, TypeKind, TypeRow,
 };
 
 /// A fixed sequence (xorshift).
@@ -21,6 +23,27 @@ impl Random {
 
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
+    }
+}
+
+/// Changes some bytes: flips, moves, repeats, cuts.
+pub(crate) fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..1 + random.below(4) {
+        if bytes.is_empty() {
+            return;
+        }
+        let (at, other) = (random.below(bytes.len()), random.below(bytes.len()));
+        match random.below(6) {
+            0 => bytes[at] = random.next() as u8,
+            1 => bytes[at] ^= 1 << random.below(8),
+            2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+            3 => bytes.truncate(at),
+            4 => drop(bytes.drain(at.min(other)..(at.min(other) + random.below(40)).min(at.max(other)))),
+            _ => {
+                let part = bytes[at..bytes.len().min(at + random.below(60))].to_vec();
+                bytes.splice(other..other, part);
+            }
+        }
     }
 }
 
@@ -143,6 +166,18 @@ pub(crate) fn capture(chunks: &[Chunk]) -> Vec<u8> {
     let n_bytes = writer.finish();
     assert_eq!(n_bytes, bytes.len() as u64);
     bytes
+}
+
+/// Where frames of a capture begin, and the end of the file.
+pub(crate) fn frames(bytes: &[u8]) -> Vec<usize> {
+    let mut at = FileHeader::BYTES;
+    let mut out = vec![at];
+    while at < bytes.len() {
+        let stored = u32::from_le_bytes(bytes[at + 16..at + 20].try_into().expect("four bytes"));
+        at += ChunkHeader::BYTES + stored as usize;
+        out.push(at);
+    }
+    out
 }
 
 /// All that a reader of tables may call, on every node: none of it may panic, whatever the file was.
