@@ -8,3 +8,4 @@
 pub(crate) mod arch;
 pub(crate) mod emit;
 pub(crate) mod pages;
+pub(crate) mod stack;

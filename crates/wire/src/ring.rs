@@ -270,6 +270,8 @@ pub struct PythonSymbols {
     pub runtime: u64,
     /// `PyThreadState_Get`'s end of life: `Py_IsInitialized`.
     pub is_initialized: u64,
+    /// `PyCode_Type`, the type of code objects.
+    pub code_type: u64,
 }
 
 /// `heapray_start` answers this where [`Start`] has another magic or version.

@@ -14,12 +14,15 @@ pub(crate) mod nr {
     pub(crate) const NANOSLEEP: usize = 101;
     pub(crate) const CLOCK_GETTIME: usize = 113;
     pub(crate) const SCHED_YIELD: usize = 124;
+    pub(crate) const RT_SIGPROCMASK: usize = 135;
+    pub(crate) const PRCTL: usize = 167;
     pub(crate) const GETPID: usize = 172;
     pub(crate) const GETTID: usize = 178;
     pub(crate) const MUNMAP: usize = 215;
     pub(crate) const MREMAP: usize = 216;
     pub(crate) const MMAP: usize = 222;
     pub(crate) const MPROTECT: usize = 226;
+    pub(crate) const MINCORE: usize = 232;
     pub(crate) const MADVISE: usize = 233;
     pub(crate) const GETRANDOM: usize = 278;
 }
@@ -57,3 +60,7 @@ pub(crate) fn thread_pointer() -> usize {
     unsafe { asm!("mrs {}, tpidr_el0", out(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
     pointer
 }
+
+/// Where C libraries keep the kernel's id of a thread, in bytes behind the thread pointer: they keep it before it here,
+/// at a place that differs between versions.
+pub(crate) const TID_OFFSETS: &[u64] = &[];

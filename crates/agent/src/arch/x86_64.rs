@@ -12,11 +12,14 @@ pub(crate) mod nr {
     pub(crate) const MMAP: usize = 9;
     pub(crate) const MPROTECT: usize = 10;
     pub(crate) const MUNMAP: usize = 11;
+    pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const SCHED_YIELD: usize = 24;
     pub(crate) const MREMAP: usize = 25;
+    pub(crate) const MINCORE: usize = 27;
     pub(crate) const MADVISE: usize = 28;
     pub(crate) const NANOSLEEP: usize = 35;
     pub(crate) const GETPID: usize = 39;
+    pub(crate) const PRCTL: usize = 157;
     pub(crate) const GETTID: usize = 186;
     pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const OPENAT: usize = 257;
@@ -58,3 +61,7 @@ pub(crate) fn thread_pointer() -> usize {
     unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(pure, readonly, nostack, preserves_flags)) };
     pointer
 }
+
+/// Where C libraries keep the kernel's id of a thread, in bytes behind the thread pointer: musl, glibc. In this order,
+/// since musl's record of a thread ends before glibc's place.
+pub(crate) const TID_OFFSETS: &[u64] = &[48, 720];

@@ -1,0 +1,299 @@
+//! Stacks: which node of the tree the calling thread is at.
+//!
+//! Nothing of the interpreter is changed, no reference is taken, and no memory but the agent's own pages is used. All is
+//! called under the agent's lock. A stack is right or says where it is cut.
+//!
+//! Unsafe: leave to read the interpreter's structures ([`peek::Peek`]).
+#![allow(unsafe_code)]
+
+pub(crate) mod array;
+pub(crate) mod codes;
+mod index;
+mod payload;
+pub(crate) mod peek;
+pub(crate) mod python;
+mod text;
+mod texts;
+mod threads;
+mod tree;
+mod walk;
+
+use heapray_cpython::layouts::Frames;
+use heapray_wire::ring::PythonSymbols;
+use heapray_wire::ring::cells::{self, CutReason, NO_PARENT, NodeKind, UNKNOWN_NODE};
+
+use crate::arch::{nr, syscall};
+use crate::emit::Emit;
+use crate::stack::array::Array;
+use crate::stack::codes::Codes;
+use crate::stack::peek::Peek;
+use crate::stack::python::{Holds, Python};
+use crate::stack::texts::Texts;
+use crate::stack::threads::{Level, Thread, Threads};
+use crate::stack::tree::{Frame, Tree};
+
+/// All that is known of stacks in this process.
+pub(crate) struct Stacks {
+    python: Option<Python>,
+    threads: Threads,
+    places: Places,
+    fresh: Array<Level>,
+}
+
+/// What stacks consist of, and what the collector knows of it.
+struct Places {
+    tree: Tree,
+    codes: Codes,
+    texts: Texts,
+    /// Changes whenever nodes that threads remember may be unknown to the collector.
+    ring: u32,
+    path: Array<u32>,
+}
+
+impl Stacks {
+    /// No stack, and no Python yet.
+    pub(crate) const fn new() -> Stacks {
+        let places = Places {
+            tree: Tree::new(),
+            codes: Codes::new(),
+            texts: Texts::new(),
+            ring: 1,
+            path: Array::new(),
+        };
+        Stacks { python: None, threads: Threads::new(), places, fresh: Array::new() }
+    }
+
+    /// Takes the process's Python, once its symbols are known; answers its hexversion, 0 where it cannot be read.
+    ///
+    /// # Safety
+    ///
+    /// As [`Python::find`].
+    pub(crate) unsafe fn set_python(&mut self, symbols: &PythonSymbols) -> u32 {
+        // SAFETY: the caller's word.
+        self.python = unsafe { Python::find(symbols) };
+        self.python.as_ref().map_or(0, |python| python.version_hex)
+    }
+
+    /// Number of nodes of the tree.
+    pub(crate) fn n_nodes(&self) -> u32 {
+        self.places.tree.len() as u32
+    }
+
+    /// The node of the calling thread's Python stack, [`UNKNOWN_NODE`] where it cannot be told. Everything on the way to it
+    /// has been told to `emit`.
+    ///
+    /// Cost: 2 to 3 ns a frame while the stack is like the last one; more for what is new.
+    #[inline]
+    pub(crate) fn node(&mut self, holds: Holds, emit: &mut impl Emit) -> u32 {
+        // SAFETY: what is read belongs to the calling thread (its C library's record, its Python state and frames), which
+        // is here and not ending, or is asked of the kernel first.
+        let peek = unsafe { Peek::new() };
+        let Stacks { python, threads, places, fresh } = self;
+        let Some(thread) = threads.current(peek) else { return UNKNOWN_NODE };
+        let Some(python) = python else {
+            return places.bare(thread, Frame::cut(CutReason::NoPythonState), emit);
+        };
+        let innermost = match python.innermost(peek, holds, thread) {
+            Ok(innermost) => innermost,
+            Err(reason) => return places.bare(thread, Frame::cut(reason), emit),
+        };
+        let changed = walk::walk(peek, &python.frames, innermost, (thread, fresh));
+        let is_same = thread.marks == places.marks();
+        match thread.levels.as_slice().last() {
+            Some(leaf) if is_same && changed == thread.levels.len() => leaf.node,
+            _ => {
+                let changed = if is_same { changed } else { 0 };
+                places.rebuild(peek, python, (thread, changed), emit)
+            }
+        }
+    }
+
+    /// Labels what the calling thread allocates from now on; an empty label takes it off.
+    pub(crate) fn set_tag(&mut self, tag: &[u8]) {
+        // SAFETY: as in `node`.
+        let peek = unsafe { Peek::new() };
+        if let Some(thread) = self.threads.current(peek) {
+            thread.tag = self.places.texts.id(tag);
+            thread.marks = [0; 2];
+        }
+    }
+
+    /// The code object at `address` ends now.
+    pub(crate) fn code_died(&mut self, address: u64) {
+        self.places.codes.died(address);
+    }
+
+    /// Code objects may have ended unseen: none is known by its address any more.
+    pub(crate) fn codes_unwatched(&mut self) {
+        self.places.codes.forget_addresses();
+    }
+
+    /// A new ring, of which the collector knows nothing: everything is told again when it next comes up.
+    pub(crate) fn begin_ring(&mut self) {
+        self.places.begin_ring();
+    }
+
+    /// Tells all nodes at once, in order; whether all arrived. Codes that no longer live are told without their texts.
+    pub(crate) fn emit_all(&mut self, emit: &mut impl Emit) -> bool {
+        // SAFETY: code objects that live are read.
+        let peek = unsafe { Peek::new() };
+        let shape = self.python.as_ref().map(|python| python.codes);
+        (1..=self.n_nodes()).all(|node| self.places.tell(peek, shape.as_ref(), node, emit))
+    }
+}
+
+impl Places {
+    fn begin_ring(&mut self) {
+        self.ring = self.ring.wrapping_add(1).max(1);
+        self.tree.begin_ring();
+        self.codes.begin_ring();
+        self.texts.begin_ring();
+    }
+
+    /// What a thread's levels are good for: this ring, and no code object gone since.
+    fn marks(&self) -> [u32; 2] {
+        [self.ring, self.codes.n_died]
+    }
+
+    /// The node that the stacks of `thread` hang from.
+    fn root(&mut self, thread: &mut Thread) -> Option<u32> {
+        if thread.marks == self.marks() {
+            return Some(thread.root);
+        }
+        let name = self.texts.id(name_of_thread(&mut [0; 16]));
+        let frame = Frame { kind: NodeKind::Thread, a: thread.tid.into(), b: name.cast_signed() };
+        let mut root = self.tree.child(NO_PARENT, frame)?;
+        if thread.tag != 0 {
+            root = self.tree.child(root, Frame { kind: NodeKind::Tag, a: thread.tag.into(), b: 0 })?;
+        }
+        thread.root = root;
+        Some(root)
+    }
+
+    /// The node of a thread whose Python stack is not known.
+    #[cold]
+    fn bare(&mut self, thread: &mut Thread, cut: Frame, emit: &mut impl Emit) -> u32 {
+        // SAFETY: reads nothing but code objects, of which there is none on the way.
+        let peek = unsafe { Peek::new() };
+        let Some(root) = self.root(thread) else { return UNKNOWN_NODE };
+        let leaf = self.tree.child(root, cut).unwrap_or(root);
+        match self.tell(peek, None, leaf, emit) {
+            true => leaf,
+            false => UNKNOWN_NODE,
+        }
+    }
+
+    /// Gives the levels of `thread` from `changed` on their nodes; answers the innermost one's.
+    #[cold]
+    fn rebuild(
+        &mut self,
+        peek: Peek,
+        python: &Python,
+        (thread, changed): (&mut Thread, usize),
+        emit: &mut impl Emit,
+    ) -> u32 {
+        let Some(root) = self.root(thread) else { return UNKNOWN_NODE };
+        let outer = changed.checked_sub(1).and_then(|idx| thread.levels.as_slice().get(idx));
+        let mut node = match (outer, thread.cut) {
+            (Some(level), _) => level.node,
+            (None, Some(reason)) => self.tree.child(root, Frame::cut(reason)).unwrap_or(root),
+            (None, None) => root,
+        };
+        let mut is_full = false;
+        for level in thread.levels.as_mut_slice().get_mut(changed..).unwrap_or_default() {
+            let frame = match self.user_frame(peek, python, level) {
+                UserFrame::Hidden => None,
+                UserFrame::Shown(frame) => Some(frame),
+                // What lies further out was reached through a frame that is none.
+                UserFrame::Torn => {
+                    node = root;
+                    Some(Frame::cut(CutReason::Torn))
+                }
+            };
+            if let (Some(frame), false) = (frame, is_full) {
+                node = self.tree.child(node, frame).unwrap_or_else(|| {
+                    is_full = true;
+                    self.tree.child(root, Frame::cut(CutReason::TreeFull)).unwrap_or(root)
+                });
+            }
+            level.node = node;
+        }
+        let is_told = self.tell(peek, Some(&python.codes), node, emit);
+        thread.marks = if is_told { self.marks() } else { [0; 2] };
+        if is_told { node } else { UNKNOWN_NODE }
+    }
+
+    /// What a level is to users.
+    fn user_frame(&mut self, peek: Peek, python: &Python, level: &Level) -> UserFrame {
+        let layout = python.codes.layout;
+        let owner = layout.frame_owner.map(|offset| peek.byte(level.frame + u64::from(offset)));
+        if owner.is_some_and(|owner| owner >= OWNED_BY_INTERPRETER) {
+            return UserFrame::Hidden;
+        }
+        let Some(code) = self.codes.id(peek, &python.codes, level.code) else { return UserFrame::Torn };
+        let offset = match (layout.frames, layout.code_instructions) {
+            (Frames::Structs, Some(instructions)) => {
+                let first = level.code + u64::from(instructions);
+                let offset = level.instruction.wrapping_sub(first).cast_signed();
+                let traceable = layout.code_first_traceable.map_or(0, |offset| {
+                    i64::from(peek.int(level.code + u64::from(offset)).cast_signed()) * 2
+                });
+                if owner != Some(OWNED_BY_GENERATOR) && offset < traceable {
+                    return UserFrame::Hidden;
+                }
+                offset
+            }
+            _ => i64::from((level.instruction as u32).cast_signed()) * 2,
+        };
+        UserFrame::Shown(Frame::python(code, i32::try_from(offset).unwrap_or(-1).max(-1)))
+    }
+
+    /// Tells the collector of `leaf` and all that leads to it, as far as it does not know; whether it does then.
+    fn tell(&mut self, peek: Peek, shape: Option<&codes::Shape>, leaf: u32, emit: &mut impl Emit) -> bool {
+        if self.tree.is_told(leaf) {
+            return true;
+        }
+        if !self.tree.untold(leaf, &mut self.path) {
+            return false;
+        }
+        for node in self.path.as_slice().iter().rev() {
+            let Some((parent, frame)) = self.tree.get(*node) else { return false };
+            let is_ready = match (frame.kind, shape) {
+                (NodeKind::Python, Some(shape)) => self.codes.tell(peek, shape, frame.a as u32, emit),
+                (NodeKind::Thread, _) => self.texts.tell(frame.b.cast_unsigned(), emit),
+                (NodeKind::Tag, _) => self.texts.tell(frame.a as u32, emit),
+                _ => true,
+            };
+            let data = [frame.a, i64::from(frame.b).cast_unsigned()];
+            if !is_ready || !emit.record(&cells::node(*node, parent, frame.kind, data)) {
+                return false;
+            }
+            self.tree.set_told(*node);
+        }
+        true
+    }
+}
+
+/// `FRAME_OWNED_BY_GENERATOR` of `enum _frameowner`, `Include/internal/pycore_frame.h`, since 3.11.
+const OWNED_BY_GENERATOR: u8 = 1;
+
+/// `FRAME_OWNED_BY_CSTACK` or, since 3.14, `FRAME_OWNED_BY_INTERPRETER`, the first of those that run no code of users.
+const OWNED_BY_INTERPRETER: u8 = 3;
+
+/// What a frame of the interpreter is to users.
+enum UserFrame {
+    /// Nothing: an entry of the interpreter, or a call that has not begun (`_PyFrame_IsIncomplete`).
+    Hidden,
+    Shown(Frame),
+    /// No frame at all.
+    Torn,
+}
+
+/// The name that the kernel has for the calling thread.
+fn name_of_thread(name: &mut [u8; 16]) -> &[u8] {
+    const PR_GET_NAME: usize = 16;
+    // SAFETY: the kernel writes at most 16 bytes, with a zero at the end.
+    unsafe { syscall(nr::PRCTL, [PR_GET_NAME, name.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let len = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+    &name[..len]
+}
