@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// A question that cannot be answered.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Error, PartialEq)]
 pub enum QueryError {
     /// The file holds no process.
     #[error("no process in the snapshot; the file ends before its first whole chunk: take it again")]
@@ -21,6 +21,25 @@ pub enum QueryError {
     WhichProcess {
         /// The pids present, as text.
         present: String,
+    },
+    /// The recording holds no process.
+    #[error("no process in the recording; the file ends before its first whole chunk")]
+    EmptyRecording,
+    /// `--process` names a process that was not recorded.
+    #[error("no process {asked} in the recording; it holds {present}: name one of these with --process")]
+    NotRecorded {
+        /// The pid asked for.
+        asked: u32,
+        /// The pids present, as text.
+        present: String,
+    },
+    /// `--from` is not before `--to`.
+    #[error(
+        "the window is empty: --from must be earlier than --to and than the end, {seconds:.1} s after the begin"
+    )]
+    EmptyWindow {
+        /// Length of the recording.
+        seconds: f64,
     },
     /// An expression that is none.
     #[error("cannot read the expression: {0}")]

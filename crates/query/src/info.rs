@@ -24,7 +24,7 @@ fn process_info(tables: &HeapTables) -> ProcessInfo {
     }
 }
 
-fn fact_row(fact: &Fact) -> FactRow {
+pub(crate) fn fact_row(fact: &Fact) -> FactRow {
     let value = match &fact.value {
         FactValue::Int(value) => (*value).into(),
         FactValue::Float(value) => (*value).into(),

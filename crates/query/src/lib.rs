@@ -9,6 +9,7 @@ mod facts;
 mod identity;
 mod info;
 mod leaks;
+mod recording;
 mod resolve;
 mod rows;
 mod session;
@@ -21,6 +22,10 @@ pub use error::QueryError;
 pub use heapray_heap::Find;
 pub use info::info;
 pub use leaks::{EXTRA_SNAPSHOTS, Leaks, LeaksOptions};
+pub use recording::{
+    AllocationOptions, Allocations, Charge, Detail, GroupBy, TIMELINE_STEPS, Time, Top, TopOrder, TreeCut,
+    Watch, WatchBy, What, diff, recording_info,
+};
 pub use session::Session;
 pub use subject::Subject;
 pub use walk::Walk;

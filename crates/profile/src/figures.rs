@@ -1,0 +1,328 @@
+//! The figures of each site over a span: alive at its end, alive at its begin, survivors, freed, allocated.
+//!
+//! With `L(t)` the blocks alive at `t`: `L(to) = L(from) + survivors − died`, where survivors were born in the span and
+//! died are those of `L(from)` that were freed in it. Survivors and died share no sample, so the variance of the
+//! growth is the sum of theirs, while samples that were freed again take their variance with them.
+
+use crate::span::{first_own_slice, peak_slice, slice_at, time_of};
+use crate::{Amount, Moment, Selection, Span};
+use heapray_capture::{Recording, Task};
+use heapray_wire::LiveRow;
+use std::collections::HashMap;
+
+/// Points of a trend, begin and end included.
+pub const TREND_POINTS: usize = 13;
+
+/// Figures of something over a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Alive at the end.
+    pub live: Amount,
+    /// Alive at the begin.
+    pub before: Amount,
+    /// Born in the span and alive at its end.
+    pub survivors: Amount,
+    /// Alive at the begin and freed in the span.
+    pub died: Amount,
+    /// Allocated in the span, freed or not.
+    pub allocated: Amount,
+    /// Allocated in the span and freed in the slice that they were allocated in.
+    pub temporary: Amount,
+    /// Live bytes at equal steps from the begin to the end of the span.
+    pub trend: [f64; TREND_POINTS],
+}
+
+impl Figures {
+    /// What is alive at the end more than at the begin.
+    pub fn growth(&self) -> Amount {
+        self.survivors.change(self.died)
+    }
+
+    /// Adds the figures of another site.
+    pub fn add(&mut self, other: &Self) {
+        self.live += other.live;
+        self.before += other.before;
+        self.survivors += other.survivors;
+        self.died += other.died;
+        self.allocated += other.allocated;
+        self.temporary += other.temporary;
+        for (point, more) in self.trend.iter_mut().zip(other.trend) {
+            *point += more;
+        }
+    }
+}
+
+/// One site: a stack and an allocator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Site {
+    /// Innermost node of the stack; `NO_NODE` where none is known.
+    pub node: u32,
+    /// The allocator.
+    pub allocator: u8,
+    /// Its figures.
+    pub figures: Figures,
+}
+
+/// The figures of all sites that a selection lets pass, by node and allocator. O(rows of the recording).
+pub fn figures(recording: &Recording, selection: &Selection, span: &Span) -> Vec<Site> {
+    let mut sums = Sums::new(recording, selection, span);
+    for (at, task) in selection.tasks(recording) {
+        sums.task(at, task);
+    }
+    sums.finish()
+}
+
+/// What was alive at one process's high-water mark, as the `live` of each site.
+pub fn peak_figures(recording: &Recording, selection: &Selection, task: usize) -> Vec<Site> {
+    let mut sites = Sites::default();
+    let peak = recording.tasks[task].peak.iter();
+    for row in peak.flat_map(|peak| &peak.rows).filter(|row| selection.has(row.node, row.allocator)) {
+        sites.at(row.node, row.allocator).live += row.into();
+    }
+    sites.finish()
+}
+
+/// Sites by the order in which they are met.
+#[derive(Default)]
+struct Sites {
+    index: HashMap<(u32, u8), usize>,
+    rows: Vec<Site>,
+}
+
+impl Sites {
+    fn at(&mut self, node: u32, allocator: u8) -> &mut Figures {
+        let next = self.rows.len();
+        let at = *self.index.entry((node, allocator)).or_insert(next);
+        if at == next {
+            self.rows.push(Site { node, allocator, figures: Figures::default() });
+        }
+        &mut self.rows[at].figures
+    }
+
+    fn finish(mut self) -> Vec<Site> {
+        self.rows.sort_unstable_by_key(|site| (site.node, site.allocator));
+        self.rows
+    }
+}
+
+struct Sums<'a> {
+    recording: &'a Recording,
+    selection: &'a Selection,
+    span: &'a Span,
+    /// The first slice behind each point of the trend.
+    points: [u32; TREND_POINTS],
+    sites: Sites,
+}
+
+/// One process within the span.
+struct Life<'a> {
+    task: &'a Task,
+    moment: Moment,
+    /// Slices below are before the span.
+    from: u32,
+    /// Slices from here on are not looked at.
+    limit: u32,
+    /// Blocks of earlier births were inherited.
+    first: u32,
+}
+
+impl<'a> Sums<'a> {
+    fn new(recording: &'a Recording, selection: &'a Selection, span: &'a Span) -> Self {
+        let (start, end) = (time_of(recording, span.from), time_of(recording, span.to));
+        let points = std::array::from_fn(|i| {
+            let t = start as f64 + (end - start) as f64 * i as f64 / (TREND_POINTS - 1) as f64;
+            let at = recording.slice_times.partition_point(|(_, end)| *end as f64 <= t + 0.5) as u32;
+            if i + 1 == TREND_POINTS { span.to } else { at.clamp(span.from, span.to) }
+        });
+        Self { recording, selection, span, points, sites: Sites::default() }
+    }
+
+    fn task(&mut self, at: usize, task: &Task) {
+        let life = self.life(at, task);
+        if life.moment == Moment::Gone && self.end_slice(&life) < self.span.from {
+            return;
+        }
+        self.before(&life);
+        self.within(&life);
+        match life.moment {
+            Moment::Boundary(_) => {}
+            Moment::Peak => self.peak(&life),
+            Moment::Gone => self.gone(&life),
+        }
+    }
+
+    fn life<'t>(&self, at: usize, task: &'t Task) -> Life<'t> {
+        let moment = self.span.moments[at];
+        let limit = match moment {
+            Moment::Boundary(boundary) => boundary,
+            Moment::Peak => peak_slice(self.recording, at),
+            Moment::Gone => self.span.to,
+        };
+        let first = first_own_slice(self.recording, task);
+        Life { task, moment, from: self.span.from.min(limit), limit, first }
+    }
+
+    /// Everything that happened before the span, and what was inherited, once for each block.
+    fn each_before(&self, life: &Life<'_>, each: &mut dyn FnMut(u32, u8, Amount)) {
+        let selection = self.selection;
+        if selection.counts_inherited() {
+            let inherited = life.task.inherited.iter().flat_map(|inherited| &inherited.rows);
+            for row in inherited.filter(|row| selection.has(row.node, row.allocator)) {
+                each(row.node, row.allocator, row.into());
+            }
+        }
+        for slice in life.task.slices.iter().take_while(|slice| slice.index < life.from) {
+            for row in slice.allocs.iter().filter(|row| selection.has(row.node, row.allocator)) {
+                each(row.node, row.allocator, row.into());
+            }
+            for row in slice.frees.iter().filter(|row| self.counts(life, row)) {
+                each(row.node, row.allocator, -Amount::from(row));
+            }
+        }
+    }
+
+    fn before(&mut self, life: &Life<'_>) {
+        let mut all = Vec::new();
+        self.each_before(life, &mut |node, allocator, amount| all.push((node, allocator, amount)));
+        for (node, allocator, amount) in all {
+            let site = self.sites.at(node, allocator);
+            site.before += amount;
+            site.trend[0] += amount.bytes;
+        }
+    }
+
+    /// Slices of the span, up to the process's moment.
+    fn within(&mut self, life: &Life<'_>) {
+        // The slice of a high-water mark is allocated from, but what lives is told by the mark.
+        let last = life.limit + u32::from(life.moment == Moment::Peak);
+        let keeps = matches!(life.moment, Moment::Boundary(_));
+        for slice in &life.task.slices {
+            if slice.index < life.from || slice.index >= last {
+                continue;
+            }
+            let point = self.point(slice.index);
+            let shows = slice.index < life.limit;
+            for row in slice.allocs.iter().filter(|row| self.selection.has(row.node, row.allocator)) {
+                let site = self.sites.at(row.node, row.allocator);
+                site.allocated += row.into();
+                site.trend[point] += if shows { row.bytes } else { 0.0 };
+                if keeps {
+                    site.survivors += row.into();
+                }
+            }
+            for row in &slice.frees {
+                if !self.counts(life, row) {
+                    continue;
+                }
+                let site = self.sites.at(row.node, row.allocator);
+                if row.birth == slice.index {
+                    site.temporary += row.into();
+                }
+                if !shows {
+                    continue;
+                }
+                site.trend[point] -= row.bytes;
+                match (keeps, is_old(life, row)) {
+                    (true, false) => site.survivors += -Amount::from(row),
+                    (true, true) => site.died += row.into(),
+                    (false, _) => {}
+                }
+            }
+        }
+    }
+
+    /// The high-water mark says what lives; what lived before and is not in it died.
+    fn peak(&mut self, life: &Life<'_>) {
+        self.leave(life);
+        let point = self.point(life.limit);
+        for row in life.task.peak.iter().flat_map(|peak| &peak.rows) {
+            if !self.counts(life, row) {
+                continue;
+            }
+            let site = self.sites.at(row.node, row.allocator);
+            site.trend[point] += row.bytes;
+            if is_old(life, row) {
+                site.died += -Amount::from(row);
+            } else {
+                site.survivors += row.into();
+            }
+        }
+    }
+
+    /// Nothing of the process lives any more.
+    fn gone(&mut self, life: &Life<'_>) {
+        self.leave(life);
+    }
+
+    /// Takes away all that the trend saw of a process up to its limit; all that lived before the span died.
+    fn leave(&mut self, life: &Life<'_>) {
+        let mut all = Vec::new();
+        self.each_before(life, &mut |node, allocator, amount| all.push((node, allocator, amount)));
+        let point = self.point(self.end_slice(life).min(life.limit));
+        for (node, allocator, amount) in all {
+            let site = self.sites.at(node, allocator);
+            site.died += amount;
+            site.trend[point] -= amount.bytes;
+        }
+        for slice in &life.task.slices {
+            if slice.index < life.from || slice.index >= life.limit {
+                continue;
+            }
+            for row in slice.allocs.iter().filter(|row| self.selection.has(row.node, row.allocator)) {
+                self.sites.at(row.node, row.allocator).trend[point] -= row.bytes;
+            }
+            for row in &slice.frees {
+                if self.counts(life, row) {
+                    self.sites.at(row.node, row.allocator).trend[point] += row.bytes;
+                }
+            }
+        }
+    }
+
+    /// The slice in which a process ended.
+    fn end_slice(&self, life: &Life<'_>) -> u32 {
+        life.task.end.as_ref().map_or(life.limit, |end| slice_at(self.recording, end.t_ns))
+    }
+
+    /// The first point of the trend behind a slice.
+    fn point(&self, slice: u32) -> usize {
+        self.points.partition_point(|behind| *behind <= slice).min(TREND_POINTS - 1)
+    }
+
+    /// Whether blocks count: selected, and not those of a parent that already counts them.
+    fn counts(&self, life: &Life<'_>, row: &LiveRow) -> bool {
+        self.selection.has(row.node, row.allocator)
+            && (self.selection.counts_inherited() || row.birth >= life.first)
+    }
+
+    fn finish(self) -> Vec<Site> {
+        let mut rows = self.sites.finish();
+        for site in &mut rows {
+            settle(&mut site.figures);
+        }
+        rows.retain(|site| site.figures != Figures::default());
+        rows
+    }
+}
+
+/// Whether blocks were alive when the span began (or inherited, whenever that was).
+fn is_old(life: &Life<'_>, row: &LiveRow) -> bool {
+    row.birth < life.from || row.birth < life.first
+}
+
+/// Turns sums of steps into states.
+fn settle(figures: &mut Figures) {
+    let mut live = figures.before;
+    live += figures.survivors;
+    live += -figures.died;
+    figures.live = live.settled();
+    figures.before = figures.before.settled();
+    figures.survivors = figures.survivors.settled();
+    figures.died = figures.died.settled();
+    figures.temporary = figures.temporary.settled();
+    let mut bytes = 0.0;
+    for point in &mut figures.trend {
+        bytes += *point;
+        *point = if bytes < 0.5 { 0.0 } else { bytes };
+    }
+}

@@ -1,0 +1,92 @@
+//! At which moment a process's memory is looked at where the user names none.
+//!
+//! A process that exits tears its objects down first, so its last live set is empty and says nothing. What counts is
+//! what it held shortly before: the fullest of the last boundaries between slices, or its high-water mark if that
+//! lies there.
+
+use crate::Selection;
+use heapray_capture::{Recording, Task};
+
+/// Part of a life that counts as its end.
+const TAIL_PART: f64 = 0.1;
+/// Shortest and longest such end.
+const TAIL_NS_MIN: u64 = 2_000_000_000;
+const TAIL_NS_MAX: u64 = 30_000_000_000;
+
+/// A moment in the life of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the slice of this number; the number of slices is the end.
+    Boundary(u32),
+    /// Its high-water mark.
+    Peak,
+    /// It is no more.
+    Gone,
+}
+
+/// The moment of each task of a recording, for the end of it all.
+pub(crate) fn last_moments(recording: &Recording, selection: &Selection) -> Vec<Moment> {
+    let end = recording.tasks.iter().map(|task| end_ns(recording, task)).max().unwrap_or(0);
+    let alone = selection.counts_inherited() || recording.tasks.len() == 1;
+    let moment = |task: &Task| {
+        let ended = end_ns(recording, task);
+        if !alone && task.end.is_some() && ended.saturating_add(tail(end)) < end {
+            return Moment::Gone;
+        }
+        last_moment(recording, task, selection)
+    };
+    recording.tasks.iter().map(moment).collect()
+}
+
+/// When the recording of a task ended, or where it is now.
+fn end_ns(recording: &Recording, task: &Task) -> u64 {
+    task.end.as_ref().map_or(recording.end_ns(), |end| end.t_ns)
+}
+
+fn tail(life_ns: u64) -> u64 {
+    ((life_ns as f64 * TAIL_PART) as u64).clamp(TAIL_NS_MIN, TAIL_NS_MAX)
+}
+
+fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Moment {
+    let last = task.slices.last().map_or(0, |slice| slice.index + 1);
+    let Some(end) = task.end.as_ref().filter(|end| tears_down(&end.reason)) else {
+        return match &task.end {
+            Some(_) => Moment::Boundary(last),
+            None => Moment::Boundary(recording.slice_times.len() as u32),
+        };
+    };
+    let born = task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
+    let from = end.t_ns.saturating_sub(tail(end.t_ns.saturating_sub(born)));
+    if task.peak.as_ref().is_some_and(|peak| peak.t_ns >= from) {
+        return Moment::Peak;
+    }
+    Moment::Boundary(fullest(recording, task, selection, from))
+}
+
+/// Whether a process that ended so frees its memory before.
+fn tears_down(reason: &str) -> bool {
+    reason == "exited"
+}
+
+/// The boundary from `from_ns` on (or one of the last two) at which most bytes were alive.
+fn fullest(recording: &Recording, task: &Task, selection: &Selection, from_ns: u64) -> u32 {
+    let last = task.slices.last().map_or(0, |slice| slice.index + 1);
+    let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
+    let counts = |node, allocator| selection.is_everything() || selection.has(node, allocator);
+    let mut live: f64 = inherited.map(|row| row.bytes).sum();
+    let mut best: (u32, f64) = (last, f64::NEG_INFINITY);
+    for slice in &task.slices {
+        for row in &slice.allocs {
+            live += if counts(row.node, row.allocator) { row.bytes } else { 0.0 };
+        }
+        for row in &slice.frees {
+            live -= if counts(row.node, row.allocator) { row.bytes } else { 0.0 };
+        }
+        let boundary = slice.index + 1;
+        let is_late = recording.slice_times[slice.index as usize].1 >= from_ns || boundary + 1 >= last;
+        if is_late && live >= best.1 {
+            best = (boundary, live);
+        }
+    }
+    best.0
+}

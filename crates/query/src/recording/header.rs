@@ -1,0 +1,157 @@
+//! What every answer says about the recording and its own limits.
+
+use super::Allocations;
+use super::rows::whole;
+use crate::answer::{Recorded, RecordedProcess, RecordedWindow, RecordingCost, RecordingDoubt};
+use heapray_capture::Task;
+use heapray_profile::{Moment, Span};
+
+impl Allocations {
+    /// The head of an answer about a span that stands on so many records.
+    pub(super) fn recorded(&self, span: &Span, n_records: i64) -> Recorded {
+        let recording = &self.recording;
+        let mode = recording.fact_text("mode").unwrap_or("sampled").to_owned();
+        let is_estimated = mode != "exact";
+        let interval = recording.int("sample_interval").and_then(|bytes| u64::try_from(bytes).ok());
+        Recorded {
+            command: recording.fact_text("command").map(str::to_owned),
+            level: recording.fact_text("level").map(str::to_owned),
+            native: recording.int("native").unwrap_or(0) != 0,
+            sample_interval_bytes: self.raised_interval().max(interval).filter(|_| is_estimated),
+            started_at: recording.float("start_unix_ns").map(|ns| ns / 1e9),
+            seconds: self.seconds(),
+            is_complete: recording.tasks.iter().all(|task| task.end.is_some()),
+            processes: (0..recording.tasks.len()).map(|at| self.process_row(at)).collect(),
+            window: self.window(span),
+            filters: self.filters(),
+            cost: self.cost(),
+            doubt: self.doubt(n_records, is_estimated),
+            mode,
+        }
+    }
+
+    /// The interval that the recorder raised itself to.
+    fn raised_interval(&self) -> Option<u64> {
+        let raised = self.recording.tasks.iter().filter_map(|task| task.int("sample_interval"));
+        raised.max().and_then(|bytes| u64::try_from(bytes).ok())
+    }
+
+    fn process_row(&self, at: usize) -> RecordedProcess {
+        let task = &self.recording.tasks[at];
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
+        let ended = task.end.as_ref();
+        let counts = self.task.is_none_or(|task| task == at);
+        let peak_bytes = task.peak.as_ref().map(|peak| peak.bytes).or(task.float("peak_bytes"));
+        RecordedProcess {
+            number: task.number,
+            pid: task.pid(),
+            parent: task.parent(),
+            python: task.fact_text("python").map(str::to_owned),
+            command: task.fact_text("command").map(str::to_owned),
+            how: task.fact_text("how").map(str::to_owned),
+            from_seconds: seconds(start_ns(task)),
+            to_seconds: ended.map(|end| seconds(end.t_ns)),
+            end: ended.map(|end| end.reason.clone()),
+            end_code: ended.map(|end| end.code),
+            peak_bytes: peak_bytes.map(whole),
+            peak_seconds: task.peak.as_ref().map(|peak| seconds(peak.t_ns)),
+            inherited_bytes: whole(inherited.map(|row| row.bytes).sum()),
+            counts,
+            live_at_seconds: self.live_at(at).filter(|_| counts).map(seconds),
+        }
+    }
+
+    /// When a process's live memory is of.
+    fn live_at(&self, at: usize) -> Option<u64> {
+        match self.span.moments[at] {
+            Moment::Gone => None,
+            Moment::Peak => self.recording.tasks[at].peak.as_ref().map(|peak| peak.t_ns),
+            Moment::Boundary(boundary) => {
+                let before = boundary.checked_sub(1).and_then(|i| self.recording.slice_times.get(i as usize));
+                Some(before.map_or(0, |(_, end)| *end))
+            }
+        }
+    }
+
+    fn window(&self, span: &Span) -> RecordedWindow {
+        let moments = self.selection.tasks(&self.recording).map(|(at, task)| (self.span.moments[at], task));
+        let mut early = moments.filter(|(moment, task)| match moment {
+            Moment::Gone => false,
+            Moment::Peak => true,
+            Moment::Boundary(boundary) => {
+                task.end.is_some() && task.slices.last().is_some_and(|slice| slice.index + 1 > *boundary)
+            }
+        });
+        let live = match early.next() {
+            _ if self.span.to_asked => "moment",
+            Some(_) => "before exit",
+            None => "end",
+        };
+        RecordedWindow {
+            from_seconds: span.ns.0 as f64 / 1e9,
+            to_seconds: span.ns.1 as f64 / 1e9,
+            live: live.to_owned(),
+        }
+    }
+
+    fn filters(&self) -> Vec<String> {
+        let options = &self.options;
+        let lists = [
+            ("thread", &options.threads),
+            ("tag", &options.tags),
+            ("module", &options.modules),
+            ("function", &options.functions),
+            ("file", &options.files),
+        ];
+        let process = options.process.map(|pid| format!("process {pid}"));
+        let texts = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        process.into_iter().chain(texts.map(|(name, list)| format!("{name} {}", list.join(" or ")))).collect()
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.selection.tasks(&self.recording).map(|(_, task)| task)
+    }
+
+    fn sum(&self, name: &str) -> Option<u64> {
+        let known = self.tasks().filter_map(|task| task.float(name)).map(|value| value.max(0.0));
+        known.reduce(|a, b| a + b).map(|sum| sum as u64)
+    }
+
+    fn cost(&self) -> RecordingCost {
+        let end = self.recording.end_ns();
+        let life =
+            |task: &Task| task.end.as_ref().map_or(end, |end| end.t_ns).saturating_sub(start_ns(task)) as f64;
+        let life: f64 = self.tasks().map(life).sum();
+        let hook_ns = self.sum("hook_ns");
+        RecordingCost {
+            hook_seconds: hook_ns.map(|ns| ns as f64 / 1e9),
+            hook_share: hook_ns.filter(|_| life > 0.0).map(|ns| (ns as f64 / life).clamp(0.0, 1.0)),
+            ring_bytes: self.sum("ring_bytes"),
+            file_bytes: self.options.file_bytes,
+            n_events: self.sum("events"),
+        }
+    }
+
+    fn doubt(&self, n_records: i64, is_estimated: bool) -> RecordingDoubt {
+        let faults = self.tasks().filter_map(|task| {
+            let fault = task.fact_text("agent_fault").filter(|fault| !fault.is_empty())?;
+            Some(format!("process {}: {fault}", task.pid().unwrap_or(0)))
+        });
+        let lost = &self.recording.losses;
+        RecordingDoubt {
+            lost_events: self.sum("lost_events").unwrap_or(0),
+            lost_frees: self.sum("lost_frees").unwrap_or(0),
+            reentered: self.sum("reentered").unwrap_or(0),
+            n_records: n_records.max(0) as u64,
+            is_estimated,
+            notes: faults
+                .chain(lost.iter().map(|loss| format!("at byte {}: {}", loss.offset, loss.what)))
+                .collect(),
+        }
+    }
+}
+
+fn start_ns(task: &Task) -> u64 {
+    task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
+}
