@@ -210,6 +210,7 @@ static void runtime_fields(void)
     FIELD("int_digits", offsetof(struct _longobject, long_value.ob_digit));
 #endif
     FIELD("type_name", offsetof(PyTypeObject, tp_name));
+    FIELD("type_dealloc", offsetof(PyTypeObject, tp_dealloc));
     FIELD("type_flags", offsetof(PyTypeObject, tp_flags));
     FIELD("str_length", offsetof(PyASCIIObject, length));
     FIELD("str_state", offsetof(PyASCIIObject, state));

@@ -17,6 +17,7 @@ mod texts;
 mod threads;
 mod tree;
 mod walk;
+mod watch;
 
 use heapray_cpython::layouts::Frames;
 use heapray_wire::ring::PythonSymbols;
@@ -63,14 +64,20 @@ impl Stacks {
         Stacks { python: None, threads: Threads::new(), places, fresh: Array::new() }
     }
 
-    /// Takes the process's Python, once its symbols are known; answers its hexversion, 0 where it cannot be read.
+    /// Takes the process's Python, once its symbols are known; answers its hexversion, 0 where it cannot be read. From now
+    /// on ends of code objects are watched, until [`Stacks::let_python_go`].
     ///
     /// # Safety
     ///
-    /// As [`Python::find`].
+    /// As [`Python::find`]; and no other thread runs Python now (the calling one holds the interpreter, or none has begun,
+    /// or all are stopped).
     pub(crate) unsafe fn set_python(&mut self, symbols: &PythonSymbols) -> u32 {
         // SAFETY: the caller's word.
         self.python = unsafe { Python::find(symbols) };
+        if let Some(python) = &self.python {
+            // SAFETY: the caller's word, and the layout is that Python's.
+            unsafe { watch::begin(symbols.code_type, python.codes.layout) };
+        }
         self.python.as_ref().map_or(0, |python| python.version_hex)
     }
 
@@ -97,6 +104,7 @@ impl Stacks {
             Ok(innermost) => innermost,
             Err(reason) => return places.bare(thread, Frame::cut(reason), emit),
         };
+        places.codes.take_ends();
         let changed = walk::walk(peek, &python.frames, innermost, (thread, fresh));
         let is_same = thread.marks == places.marks();
         match thread.levels.as_slice().last() {
@@ -118,13 +126,10 @@ impl Stacks {
         }
     }
 
-    /// The code object at `address` ends now.
-    pub(crate) fn code_died(&mut self, address: u64) {
-        self.places.codes.died(address);
-    }
-
-    /// Code objects may have ended unseen: none is known by its address any more.
-    pub(crate) fn codes_unwatched(&mut self) {
+    /// Takes what was put into the interpreter out again: no stack is read after it until [`Stacks::set_python`].
+    pub(crate) fn let_python_go(&mut self) {
+        watch::end();
+        self.python = None;
         self.places.codes.forget_addresses();
     }
 

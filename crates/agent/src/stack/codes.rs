@@ -12,7 +12,7 @@ use crate::stack::array::Array;
 use crate::stack::index::{Index, hash};
 use crate::stack::payload::Payload;
 use crate::stack::peek::{Peek, is_plausible, is_readable};
-use crate::stack::text;
+use crate::stack::{text, watch};
 
 /// Longest name or path told, in characters.
 const NAME_LIMIT: u64 = 1024;
@@ -76,7 +76,7 @@ impl Codes {
         self.ring = self.ring.wrapping_add(1).max(1);
     }
 
-    /// Forgets every address; ids stay. For a time in which ends of code objects went unseen.
+    /// Forgets every address; ids stay. For when ends of code objects went unseen.
     pub(crate) fn forget_addresses(&mut self) {
         self.places.truncate(0);
         self.by_address = Index::new();
@@ -85,8 +85,15 @@ impl Codes {
         self.n_died = self.n_died.wrapping_add(1);
     }
 
-    /// The code object at `address` ends now.
-    pub(crate) fn died(&mut self, address: u64) {
+    /// Takes up which code objects have ended. To be called before addresses are looked at.
+    #[inline]
+    pub(crate) fn take_ends(&mut self) {
+        if !watch::take(|address| self.died(address)) {
+            self.forget_addresses();
+        }
+    }
+
+    fn died(&mut self, address: u64) {
         if let Some(number) = self.at(address) {
             self.remove(number);
         }
@@ -170,6 +177,7 @@ impl Codes {
                 self.places.len() as u32 - 1
             }
         };
+        watch::know(place.address);
         let places = self.places.as_slice();
         if !self.by_address.insert(number, |number| hash(places[number as usize].address, 0)) {
             let place = &mut self.places.as_mut_slice()[number as usize];

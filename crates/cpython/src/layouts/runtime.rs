@@ -163,6 +163,8 @@ layout! {
         pub int_digits: u32,
         /// `PyTypeObject`: name, a C string.
         pub type_name: u32,
+        /// `PyTypeObject`: function that ends an object.
+        pub type_dealloc: u32,
         /// `PyTypeObject`: flags.
         pub type_flags: u32,
         /// `PyASCIIObject`: length in characters.

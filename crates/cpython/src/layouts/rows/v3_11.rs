@@ -84,6 +84,7 @@ pub(in crate::layouts) const V3_11: RuntimeLayout = RuntimeLayout {
     bytes_data: 32,
     int_digits: 24,
     type_name: 24,
+    type_dealloc: 48,
     type_flags: 168,
     str_length: 16,
     str_state: 32,
