@@ -124,6 +124,8 @@ pub struct Launched {
     /// We were asked to stop, as jobs of a shell are, by this signal.
     asked: Option<(i32, Instant)>,
     ending: Option<Ending>,
+    /// A signal that is meant for us, and how often it came.
+    kept: (i32, u32),
     _file: PreloadFile,
 }
 
@@ -161,7 +163,7 @@ pub fn launch(command: &[OsString], shared: &SharedFile) -> Result<Launched, Lau
             _ => LaunchError::NotStarted { program: program.clone(), source },
         }
     })?;
-    Ok(Launched { pid, signals, stopped: false, asked: None, ending: None, _file: file })
+    Ok(Launched { pid, signals, stopped: false, asked: None, ending: None, kept: (0, 0), _file: file })
 }
 
 /// `LD_PRELOAD` with our file behind what is there: others' allocators stay the first.
@@ -207,6 +209,16 @@ impl Launched {
         self.ending
     }
 
+    /// From now on `signal` is meant for us, not for the program.
+    pub fn keep(&mut self, signal: i32) {
+        self.kept.0 = signal;
+    }
+
+    /// How often the kept signal came since this was last asked.
+    pub fn take_kept(&mut self) -> u32 {
+        std::mem::take(&mut self.kept.1)
+    }
+
     /// Sends `signal` to the program.
     pub fn signal(&self, signal: i32) {
         if self.ending.is_none() {
@@ -218,6 +230,10 @@ impl Launched {
     fn pass_on(&mut self, received: Received) {
         if [SIGTSTP, SIGTTIN, SIGTTOU].contains(&received.signal) {
             self.asked = Some((received.signal, Instant::now()));
+        }
+        if received.signal == self.kept.0 {
+            self.kept.1 += 1;
+            return;
         }
         let is_ours = received.signal == SIGCHLD;
         // A key of the terminal reaches every process of the foreground group; a child of ours that signals its parent,

@@ -2,8 +2,16 @@
 //!
 //! [`Engine`] is pure: records and times in, chunks out. [`Drain`] moves the records and reads `/proc`.
 
+mod drain;
 mod engine;
+mod native;
+mod output;
+mod pids;
+mod plan;
+mod tenant;
 
+pub use drain::{Drain, Round, Summary};
 pub use engine::{
     Engine, LoadedObject, MAX_PROCESSES, NativeNames, NativePlace, NoNames, Numbered, Settings,
 };
+pub use plan::{Level, Mode, Plan, RssLimit};

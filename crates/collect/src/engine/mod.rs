@@ -152,6 +152,12 @@ impl Engine {
         self.processes.iter().flatten().map(|process| process.tally.n_events).sum()
     }
 
+    /// Allocations and frees taken so far from a process.
+    pub fn events_of(&self, number: u32) -> u64 {
+        let process = self.processes.get(number as usize).and_then(Option::as_ref);
+        process.map_or(0, |process| process.tally.n_events)
+    }
+
     /// Events that were kept and wait to be written, where every event is.
     pub fn has_many_events(&self) -> bool {
         self.processes.iter().flatten().any(|process| process.events.len() >= EVENTS_MAX)

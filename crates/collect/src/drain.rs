@@ -1,0 +1,460 @@
+//! Moves what agents write into a file: reads their rings, notices processes that come and go, measures, ends slices.
+//!
+//! One thread does all that by turns, [`Drain::round`] being one turn; its caller waits between them as long as it is told.
+//! Whatever happens to the file, the processes go on: the agents are told to stop and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use heapray_attach::SharedFile;
+use heapray_linux::ElfFile;
+use heapray_wire::ring::cells::Cell;
+use heapray_wire::ring::{
+    COMMAND_DETACH, COMMAND_NONE, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED,
+};
+use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
+
+use crate::native::NativeFiles;
+use crate::output::Output;
+use crate::plan::{Level, Mode, Plan, RssLimit};
+use crate::tenant::{self, Now, Tenant};
+use crate::{Engine, Settings, pids};
+
+/// Waits between rounds, at most and at least; the agents take silence of a second for our death.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// Length of a slice until a moment of the recording: seconds, then fewer and fewer rows an hour.
+const SLICES: [(Duration, Duration); 2] = [
+    (Duration::from_secs(600), Duration::from_secs(1)),
+    (Duration::from_secs(7200), Duration::from_secs(10)),
+];
+const LAST_SLICES: Duration = Duration::from_secs(60);
+
+/// Memory is measured at least this often, while slices are long.
+const READINGS: Duration = Duration::from_secs(1);
+
+/// While memory is watched to switch the recording on, it is measured this often.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// Live samples that a recording aims at; with more, the interval doubles.
+const SAMPLES_MAX: f64 = 50_000.0;
+
+/// What one round found.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// How long to wait before the next.
+    pub wait: Duration,
+    /// Somebody ran `heapray detach`.
+    pub detach: bool,
+    /// The file cannot be written any more; the recording has stopped.
+    pub failure: Option<io::Error>,
+}
+
+/// What a recording came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Bytes of the file.
+    pub n_bytes: u64,
+    /// Processes that were recorded.
+    pub n_processes: u32,
+    /// Allocations and frees, temporaries included.
+    pub n_events: u64,
+    /// Of these lost, and frees among the lost.
+    pub lost: (u64, u64),
+    /// Time that the agents spent, as far as they measured it.
+    pub hook_ns: u64,
+    /// Processes that found no room.
+    pub refused: u64,
+}
+
+/// A recording that is being made.
+pub struct Drain {
+    shared: Arc<SharedFile>,
+    plan: Plan,
+    engine: Engine,
+    output: Output,
+    start: Instant,
+    tenants: Vec<Option<Tenant>>,
+    /// (slot, generation) to number, of all processes so far.
+    numbers: BTreeMap<(u32, u32), u32>,
+    pids: BTreeMap<u32, i32>,
+    files: BTreeMap<Box<str>, Option<ElfFile>>,
+    buffer: Vec<Cell>,
+    wait: Duration,
+    measured: Instant,
+    how: &'static str,
+    /// Facts of slots whose process has ended, for the summary.
+    ended: Summary,
+    failed: bool,
+    interval: u64,
+}
+
+impl Drain {
+    /// Begins to record into `file`. Starts a thread, so signals must have been blocked before.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn new(shared: Arc<SharedFile>, plan: Plan, file: File) -> io::Result<Self> {
+        let settings = Settings { counts_arenas: plan.level == Level::Malloc, keeps_events: plan.all_events };
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let output = Output::start(file, plan.facts(nanoseconds(since_epoch)))?;
+        Ok(Self {
+            tenants: (0..shared.n_slots()).map(|_| None).collect(),
+            engine: Engine::new(settings),
+            output,
+            start: Instant::now(),
+            numbers: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            files: BTreeMap::new(),
+            buffer: Vec::new(),
+            wait: WAIT_MIN,
+            measured: Instant::now(),
+            how: if plan.follow_exec { "started" } else { "attached" },
+            ended: Summary::default(),
+            failed: false,
+            interval: plan.sample_interval,
+            shared,
+            plan,
+        })
+    }
+
+    /// Pids of the processes that are being recorded.
+    pub fn pids(&self) -> Vec<i32> {
+        self.tenants.iter().flatten().map(|tenant| tenant.pid).collect()
+    }
+
+    /// Switches the recording on where it is off, and off where it is on.
+    pub fn toggle(&self) {
+        self.set_recording(self.shared.control().recording.load(Ordering::Relaxed) == 0);
+    }
+
+    /// Switches the recording on or off.
+    pub fn set_recording(&self, on: bool) {
+        self.shared.control().recording.store(on.into(), Ordering::Release);
+    }
+
+    /// One turn: reads every ring once, obeys commands, ends the slice if it is time.
+    pub fn round(&mut self) -> Round {
+        self.beat();
+        let n_cells = self.sweep();
+        let detach = self.obey();
+        self.watch();
+        let now = self.now();
+        if self.engine.has_many_events() {
+            self.write(|engine, native| engine.flush_events(native));
+        }
+        if now - self.engine.slice_start_ns() >= nanoseconds(slice_length(self.start.elapsed())) {
+            self.end_slice();
+        } else if self.measured.elapsed() >= READINGS {
+            self.measure();
+        }
+        let busy = n_cells > self.ring_cells() / 16;
+        self.wait = if busy { WAIT_MIN } else { (self.wait * 2).min(WAIT_MAX) };
+        if n_cells > 0 {
+            self.wait = self.wait.min(Duration::from_millis(5).max(WAIT_MIN));
+        }
+        Round { wait: if busy { Duration::ZERO } else { self.wait }, detach, failure: self.take_failure() }
+    }
+
+    /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. `ends` says how
+    /// a process ended, by pid, where its parent knows; processes that run on have `reason`.
+    pub fn finish(mut self, reason: &str, ends: &[(i32, TaskEnd)]) -> (Summary, Option<io::Error>) {
+        self.shared.control().recording.store(0, Ordering::Release);
+        self.shared.control().stop.store(1, Ordering::Release);
+        self.sweep_all();
+        for idx in 0..self.tenants.len() {
+            let Some(tenant) = &self.tenants[idx] else { continue };
+            let known = ends.iter().find(|(pid, _)| *pid == tenant.pid).map(|(_, end)| end.clone());
+            let end = TaskEnd { t_ns: self.now(), reason: reason.to_owned(), code: 0 };
+            let end = known.map_or(end, |known| TaskEnd { t_ns: self.now(), ..known });
+            self.leave(idx, end);
+        }
+        self.end_slice();
+        self.output.finish();
+        let failure = self.output.take_failure();
+        let refused = self.shared.control().refused_claims.load(Ordering::Relaxed);
+        let n_processes = self.numbers.len() as u32;
+        let summary = Summary { n_bytes: self.output.n_bytes(), n_processes, refused, ..self.ended };
+        (summary, failure)
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.start.elapsed())
+    }
+
+    fn beat(&self) {
+        self.shared.control().heartbeat.fetch_add(1, Ordering::Release);
+    }
+
+    fn ring_cells(&self) -> u64 {
+        self.plan.shared().ring_bytes as u64 / 16
+    }
+
+    fn take_failure(&mut self) -> Option<io::Error> {
+        let failure = self.output.take_failure()?;
+        self.failed = true;
+        self.shared.control().recording.store(0, Ordering::Release);
+        self.shared.control().stop.store(1, Ordering::Release);
+        Some(failure)
+    }
+
+    /// Reads all rings until they are empty.
+    fn sweep_all(&mut self) {
+        while self.sweep() > 0 {
+            self.beat();
+        }
+    }
+
+    /// Looks at every slot: who has come, what is in the rings, who has gone. Answers how many cells there were.
+    fn sweep(&mut self) -> u64 {
+        let mut n_cells = 0;
+        for idx in 0..self.tenants.len() {
+            let Some(claim) = self.shared.claim(idx) else { break };
+            let state = claim.state.load(Ordering::Acquire);
+            if state != SLOT_LIVE && state != SLOT_RELEASED {
+                continue;
+            }
+            if self.tenants[idx].is_none() {
+                self.arrive(idx);
+            }
+            // Asked before the ring is read: what is in it then is all there will be.
+            let gone = state == SLOT_RELEASED || self.tenants[idx].as_ref().is_some_and(has_ended);
+            let n = self.drain(idx);
+            n_cells += n;
+            if gone && n == 0 {
+                let end = self.tenants[idx].as_ref().map(|tenant| self.end_of(tenant, state));
+                self.leave(idx, end.unwrap_or_default());
+            }
+        }
+        n_cells
+    }
+
+    fn drain(&mut self, idx: usize) -> u64 {
+        let t_ns = self.now();
+        let (Some(Some(tenant)), Some(slot)) = (self.tenants.get_mut(idx), self.shared.slot(idx)) else {
+            return 0;
+        };
+        tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer })
+    }
+
+    /// A process has claimed slot `idx`.
+    fn arrive(&mut self, idx: usize) {
+        let Some(slot) = self.shared.slot(idx) else { return };
+        let header = slot.header();
+        let generation = header.generation.load(Ordering::Acquire);
+        let pid = pids::ours(header.pid.load(Ordering::Relaxed), self.pids.values().next().copied());
+        let parent =
+            (header.parent_slot.load(Ordering::Relaxed), header.parent_generation.load(Ordering::Relaxed));
+        let mark = header.fork_mark.load(Ordering::Relaxed);
+        let python = tenant::python(header);
+        let parent = self.numbers.get(&parent).copied().filter(|_| parent.0 != u32::MAX);
+        // The parent wrote the mark before the fork, so what is in its ring now reaches as far.
+        let parent_idx = self
+            .tenants
+            .iter()
+            .position(|tenant| tenant.as_ref().is_some_and(|tenant| Some(tenant.number) == parent));
+        if let Some(parent_idx) = parent_idx {
+            while self.drain(parent_idx) > 0 {}
+        }
+        let replaced = self.same_process(idx, pid);
+        let how = match (parent, &replaced) {
+            (Some(_), _) => "forked",
+            (None, Some(_)) => "exec",
+            _ => self.how,
+        };
+        if let Some(old) = replaced {
+            while self.drain(old) > 0 {}
+            let end = TaskEnd { t_ns: self.now(), reason: "exec".into(), code: 0 };
+            self.leave(old, end);
+        }
+        let facts = self.task_facts(pid, parent, how, python);
+        let number = match parent {
+            Some(parent) => self.engine.start_child(parent, mark, facts),
+            None => self.engine.start(facts),
+        };
+        let Some(number) = number else { return };
+        self.numbers.insert((idx as u32, generation), number);
+        self.pids.insert(number, pid);
+        self.tenants[idx] = Some(Tenant::new(number, pid));
+    }
+
+    /// Another slot of this process: it has executed another program.
+    fn same_process(&self, idx: usize, pid: i32) -> Option<usize> {
+        let same = |other: &Option<Tenant>| other.as_ref().is_some_and(|tenant| tenant.pid == pid);
+        self.tenants.iter().position(same).filter(|other| *other != idx)
+    }
+
+    fn task_facts(&self, pid: i32, parent: Option<u32>, how: &str, python: Option<String>) -> Vec<Fact> {
+        let words = heapray_linux::command_line(pid).unwrap_or_default();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let parent = parent.map_or(-1, i64::from);
+        let mut facts = vec![
+            tenant::int("pid", pid.unsigned_abs().into()),
+            Fact { name: "parent".into(), value: FactValue::Int(parent) },
+            tenant::int("start_ns", self.now()),
+            tenant::text("command", &words.join(" ")),
+            tenant::text("how", how),
+        ];
+        facts.extend(python.map(|version| tenant::text("python", &version)));
+        facts
+    }
+
+    /// How a process that is gone has ended.
+    fn end_of(&self, tenant: &Tenant, state: u32) -> TaskEnd {
+        let t_ns = self.now();
+        let code =
+            heapray_linux::stat(tenant.pid).ok().filter(|stat| stat.state == 'Z').map(|stat| stat.exit_code);
+        match code {
+            Some(code) if code & 0x7f != 0 => TaskEnd { t_ns, reason: "killed".into(), code: code & 0x7f },
+            Some(code) => TaskEnd { t_ns, reason: "exited".into(), code: code >> 8 },
+            None if state == SLOT_RELEASED && !has_ended(tenant) => {
+                TaskEnd { t_ns, reason: "stopped".into(), code: 0 }
+            }
+            None => TaskEnd { t_ns, reason: "ended, nobody saw how".into(), code: 0 },
+        }
+    }
+
+    /// A process is gone: its slot is made free for others.
+    fn leave(&mut self, idx: usize, end: TaskEnd) {
+        let Some(tenant) = self.tenants[idx].take() else { return };
+        if let Some(slot) = self.shared.slot(idx) {
+            let facts = tenant::status(slot.header());
+            let of = |name: &str| match facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
+                Some(FactValue::Int(value)) => value.unsigned_abs(),
+                _ => 0,
+            };
+            self.ended.n_events += self.engine.events_of(tenant.number);
+            self.ended.lost.0 += of("lost_events");
+            self.ended.lost.1 += of("lost_frees");
+            self.ended.hook_ns += of("hook_ns");
+            self.engine.status(tenant.number, facts);
+        }
+        let is_over = end.reason != "stopped" && end.reason != "detached";
+        self.engine.end(tenant.number, end);
+        if is_over && has_ended(&tenant) || !is_over && self.is_released(idx) {
+            // What cannot be given back stays until the file goes.
+            let _kept = self.shared.wipe(idx);
+            if let Some(claim) = self.shared.claim(idx) {
+                claim.state.store(SLOT_FREE, Ordering::Release);
+            }
+        }
+    }
+
+    fn is_released(&self, idx: usize) -> bool {
+        self.shared.claim(idx).is_some_and(|claim| claim.state.load(Ordering::Acquire) == SLOT_RELEASED)
+    }
+
+    /// Does what `heapray on`, `off` and `detach` ask for; whether it was the latter.
+    fn obey(&self) -> bool {
+        let control = self.shared.control();
+        match control.command.swap(COMMAND_NONE, Ordering::AcqRel) {
+            COMMAND_DETACH => return true,
+            COMMAND_ON if !self.failed => self.set_recording(true),
+            COMMAND_OFF => self.set_recording(false),
+            _ => {}
+        }
+        false
+    }
+
+    /// Switches the recording on when memory is at its limit, once.
+    fn watch(&mut self) {
+        let Some(limit) = self.plan.when_rss else { return };
+        if self.measured.elapsed() < WATCH {
+            return;
+        }
+        self.measured = Instant::now();
+        let resident = self.tenants.iter().flatten().map(|tenant| resident_bytes(tenant.pid)).max();
+        if resident.is_some_and(|bytes| bytes >= self.bytes_of(limit)) {
+            self.set_recording(true);
+            self.plan.when_rss = None;
+        }
+    }
+
+    fn bytes_of(&self, limit: RssLimit) -> u64 {
+        match limit {
+            RssLimit::Bytes(bytes) => bytes,
+            RssLimit::Share(share) => {
+                let pid = self.tenants.iter().flatten().next().map_or(0, |tenant| tenant.pid);
+                let whole = heapray_linux::cgroup(pid).max_bytes.unwrap_or_else(pids::machine_bytes);
+                (whole as f64 * share) as u64
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        self.measured = Instant::now();
+        let t_ns = self.now();
+        let group = self.tenants.iter().flatten().next().map(|tenant| heapray_linux::cgroup(tenant.pid));
+        let group = group.unwrap_or_default();
+        for tenant in self.tenants.iter().flatten() {
+            let reading = Reading {
+                t_ns,
+                rss_bytes: resident_bytes(tenant.pid),
+                live_bytes: 0.0,
+                cgroup_bytes: group.current_bytes.unwrap_or(0),
+                cgroup_limit_bytes: group.max_bytes.unwrap_or(0),
+            };
+            self.engine.reading(tenant.number, reading);
+        }
+    }
+
+    fn end_slice(&mut self) {
+        self.measure();
+        for (idx, tenant) in self.tenants.iter().enumerate() {
+            if let (Some(tenant), Some(slot)) = (tenant, self.shared.slot(idx)) {
+                self.engine.status(tenant.number, tenant::status(slot.header()));
+            }
+        }
+        let now = self.now();
+        self.write(|engine, native| engine.end_slice(now, native));
+        self.spread_samples();
+    }
+
+    /// Draws fewer samples as there are more live ones: each keeps the interval that it was drawn with.
+    fn spread_samples(&mut self) {
+        if self.plan.mode == Mode::Sampled
+            && self.engine.all_live_bytes() / self.interval as f64 > SAMPLES_MAX
+        {
+            self.interval = self.interval.saturating_mul(2);
+            self.shared.control().sample_interval.store(self.interval, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&mut self, ask: impl FnOnce(&mut Engine, &mut NativeFiles<'_>)) {
+        let shared = &self.shared;
+        let beat = || {
+            shared.control().heartbeat.fetch_add(1, Ordering::Release);
+        };
+        let mut native = NativeFiles { pids: &self.pids, files: &mut self.files, beat: &beat };
+        ask(&mut self.engine, &mut native);
+        let chunks = self.engine.take_chunks();
+        if !self.failed {
+            self.output.write(chunks);
+        }
+    }
+}
+
+fn has_ended(tenant: &Tenant) -> bool {
+    match &tenant.pidfd {
+        Some(pidfd) => heapray_linux::poll(&[std::os::fd::AsFd::as_fd(pidfd)], Duration::ZERO)
+            .is_ok_and(|ready| ready.first() == Some(&true)),
+        None => heapray_linux::stat(tenant.pid).map_or(true, |stat| stat.state == 'Z'),
+    }
+}
+
+fn resident_bytes(pid: i32) -> u64 {
+    heapray_linux::status(pid).map_or(0, |status| status.resident_bytes)
+}
+
+fn slice_length(elapsed: Duration) -> Duration {
+    SLICES.iter().find(|(until, _)| elapsed < *until).map_or(LAST_SLICES, |(_, length)| *length)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
