@@ -26,7 +26,7 @@ impl Answer {
 }
 
 /// The binary: `$HEAPRAY_BIN`, or the one that was built beside this test.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = env::var_os("HEAPRAY_BIN") {
         return path.into();
     }

@@ -6,6 +6,7 @@
 mod footprint;
 mod heapray;
 mod load;
+mod recorded;
 mod results;
 mod scratch;
 mod service;
@@ -13,6 +14,7 @@ mod service;
 pub use footprint::Footprint;
 pub use heapray::{Answer, heapray, heapray_command, one_line_error};
 pub use load::{Load, Totals};
+pub use recorded::{Program, Recorded, Sum};
 pub use results::record;
 pub use scratch::Scratch;
 pub use service::{Service, fixed_copy, story_folder, test_python};

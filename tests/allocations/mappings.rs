@@ -1,0 +1,83 @@
+//! Mappings: `mremap` moves and resizes what was mapped, parts can be unmapped, and reserved address space is not heap.
+
+use heapray_tests::{Program, Recorded};
+use heapray_wire::allocator::MMAP;
+
+use crate::claims::{outer_pythons, pythons};
+use crate::native::prelude;
+
+const MB: f64 = (1 << 20) as f64;
+
+/// MB of mappings alive at the end, over all lines of the program.
+fn mapped_mb(recorded: &Recorded) -> f64 {
+    recorded.live(recorded.task(), &[MMAP]).values().map(|sum| sum.bytes).sum::<f64>() / MB
+}
+
+#[test]
+fn mremap_moves_what_is_mapped() {
+    let text = prelude()
+        + "MB = 1 << 20\n\
+           p = lib.mapping(8 * MB)\n\
+           p = lib.remapped(p, 8 * MB, 64 * MB)\n\
+           q = lib.mapping(16 * MB)\n\
+           q = lib.remapped(q, 16 * MB, 4 * MB)\n\
+           os._exit(0)\n";
+    for python in pythons() {
+        let recorded = Program::new(python, &text).exact_malloc().record_well();
+        assert_eq!(mapped_mb(&recorded), 68.0, "{}", python.version());
+        let grown = text.lines().position(|line| line.contains("64 * MB")).expect("the line is there") + 1;
+        let live = recorded.live(recorded.task(), &[MMAP]);
+        assert_eq!(
+            live[&(grown as u32)].bytes,
+            64.0 * MB,
+            "what grows is charged to whom makes it: {live:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mapping_can_go_in_parts() {
+    let text = prelude()
+        + "MB = 1 << 20\n\
+           p = lib.mapping(32 * MB)\n\
+           lib.unmapped(p, 4 * MB)\n\
+           lib.unmapped(p + 8 * MB, 4 * MB)\n\
+           lib.unmapped(p + 28 * MB, 4 * MB)\n\
+           q = lib.mapping(2 * MB); r = lib.mapping(2 * MB)\n\
+           lib.unmapped(min(q, r), 4 * MB) if abs(q - r) == 2 * MB else (lib.unmapped(q, 2 * MB), lib.unmapped(r, 2 * MB))\n\
+           os._exit(0)\n";
+    for python in pythons() {
+        let recorded = Program::new(python, &text).exact_malloc().record_well();
+        assert_eq!(mapped_mb(&recorded), 20.0, "{}", python.version());
+    }
+}
+
+#[test]
+fn the_mmap_module_is_seen_and_its_resize() {
+    let text = "import mmap, os\nm = mmap.mmap(-1, 4 << 20)\nm.resize(12 << 20)\nn = mmap.mmap(-1, 1 << 20)\nn.close()\nos._exit(0)\n";
+    for python in pythons() {
+        let recorded = Program::new(python, text).exact_malloc().record_well();
+        assert_eq!(mapped_mb(&recorded), 12.0, "{}", python.version());
+    }
+}
+
+#[test]
+fn reserved_address_space_is_not_heap() {
+    let text = prelude()
+        + "GB = 1 << 30\n\
+           kept = [lib.reserved(64 * GB) for _ in range(4)]\n\
+           lib.opened(kept[0], 1 << 20)\n\
+           ctypes.memset(kept[0], 1, 1 << 20)\n\
+           os._exit(0)\n";
+    for python in outer_pythons() {
+        for options in [&["--mode", "sampled"][..], &["--mode", "exact"]] {
+            let recorded = Program::new(python, &text).options(options).record_well();
+            assert!(
+                mapped_mb(&recorded) <= 1.0,
+                "{} {options:?}: {} MB",
+                python.version(),
+                mapped_mb(&recorded)
+            );
+        }
+    }
+}
