@@ -3,10 +3,17 @@
 
 #![no_main]
 
+use heapray_wire::RecordingChunk;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
+    if let Ok(chunk) = RecordingChunk::decode(*kind, bytes) {
+        let mut again = Vec::new();
+        chunk.encode(&mut again);
+        let back = RecordingChunk::decode(*kind, &again).expect("what was encoded decodes");
+        assert_eq!(format!("{back:?}"), format!("{chunk:?}"));
+    }
     if let Ok(chunk) = heapray_wire::decode(*kind, bytes) {
         let mut again = Vec::new();
         heapray_wire::encode(&chunk, &mut again);

@@ -147,6 +147,11 @@ impl<'a> Source<'a> {
         Ok(String::from_utf8_lossy(self.take(n_bytes)?).into_owned())
     }
 
+    /// How many bytes are left.
+    pub(crate) fn n_left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Nothing may be left.
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         match self.rest.len() {

@@ -256,37 +256,24 @@ impl Live {
     }
 }
 
-/// What is read of a chunk.
-struct Reading<'a> {
-    is_free: &'a [u8],
-    sites: Vec<(Site, u16)>,
-    site: Source<'a>,
-    address: Source<'a>,
-    distance: Source<'a>,
-    far_site: Source<'a>,
-    far_address: Source<'a>,
-    freed: Freed,
-    last: [u64; N_CLASSES as usize],
-    last_far: u64,
-}
-
-/// Replaces `events` by what `source` holds.
+/// Replaces `events` by what `source` holds; what was there before is overwritten, so that its memory is used again.
 pub(crate) fn events_into(source: &mut Source<'_>, events: &mut Vec<EventRow>) -> Result<(), Malformed> {
-    events.clear();
     let n = source.u64()?;
     if n > MAX_EVENTS as u64 {
         return Err(source.bad(n));
     }
     let runs = times(source, n)?;
     let mut reading = Reading::new(source, n as usize)?;
-    events.reserve(n as usize);
+    events.resize(n as usize, EventRow::default());
+    let mut i = 0;
     for (n, t_ns) in runs {
         for _ in 0..n {
-            let event = match reading.is_free[events.len() / 8] >> (events.len() % 8) & 1 {
-                0 => reading.alloc(t_ns)?,
-                _ => reading.free(t_ns, events)?,
+            let event = match reading.is_free[i / 8] >> (i % 8) & 1 {
+                0 => reading.alloc(t_ns),
+                _ => reading.free(t_ns, &events[..i]),
             };
-            events.push(event);
+            events[i] = event.ok_or(Malformed::Short { what: source.what })?;
+            i += 1;
         }
     }
     reading.end()
@@ -322,9 +309,55 @@ fn sites(source: &mut Source<'_>) -> Result<Vec<(Site, u16)>, Malformed> {
     Ok(sites)
 }
 
-fn column<'a>(source: &mut Source<'a>) -> Result<Source<'a>, Malformed> {
-    let n_bytes = source.count(1)?;
-    Ok(Source::new(source.take(n_bytes)?, source.what))
+/// Numbers of one column, read as fast as they can be: `None` for whatever is wrong with it.
+struct Column<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Column<'a> {
+    fn of(source: &mut Source<'a>) -> Result<Self, Malformed> {
+        let n_bytes = source.count(1)?;
+        Ok(Self { bytes: source.take(n_bytes)?, at: 0 })
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u64> {
+        let first = *self.bytes.get(self.at)?;
+        self.at += 1;
+        if first < 0x80 {
+            return Some(first.into());
+        }
+        let second = *self.bytes.get(self.at)?;
+        if second < 0x80 {
+            self.at += 1;
+            return Some(u64::from(first & 0x7f) | u64::from(second) << 7);
+        }
+        self.long()
+    }
+
+    /// The number whose first byte was passed.
+    #[cold]
+    fn long(&mut self) -> Option<u64> {
+        let mut source = Source::new(&self.bytes[self.at - 1..], "events");
+        let value = source.u64().ok()?;
+        self.at = self.bytes.len() - source.n_left();
+        Some(value)
+    }
+}
+
+/// What is read of a chunk.
+struct Reading<'a> {
+    is_free: &'a [u8],
+    sites: Vec<(Site, u16)>,
+    site: Column<'a>,
+    address: Column<'a>,
+    distance: Column<'a>,
+    far_site: Column<'a>,
+    far_address: Column<'a>,
+    freed: Freed,
+    last: Vec<u64>,
+    last_far: u64,
 }
 
 impl<'a> Reading<'a> {
@@ -332,64 +365,60 @@ impl<'a> Reading<'a> {
         Ok(Self {
             sites: sites(source)?,
             is_free: source.take(n.div_ceil(8))?,
-            site: column(source)?,
-            address: column(source)?,
-            distance: column(source)?,
-            far_site: column(source)?,
-            far_address: column(source)?,
+            site: Column::of(source)?,
+            address: Column::of(source)?,
+            distance: Column::of(source)?,
+            far_site: Column::of(source)?,
+            far_address: Column::of(source)?,
             freed: Freed::new(),
-            last: [0; N_CLASSES as usize],
+            last: vec![0; N_CLASSES.into()],
             last_far: 0,
         })
     }
 
     #[inline]
-    fn alloc(&mut self, t_ns: u64) -> Result<EventRow, Malformed> {
-        let (site, class) = known(&self.sites, &mut self.site)?;
+    fn alloc(&mut self, t_ns: u64) -> Option<EventRow> {
+        let (site, class) = *self.sites.get(self.site.next()? as usize)?;
         let last = &mut self.last[usize::from(class)];
-        let code = self.address.u64()?;
+        let code = self.address.next()?;
         let address = if code < LOOKED_AT as u64 {
             self.freed.take(class, code as usize)
         } else if code > LOOKED_AT as u64 {
             unzigzag64(code - (LOOKED_AT as u64 + 1), *last).rotate_left(4)
         } else {
-            unzigzag64(self.address.u64()?, *last).rotate_left(4)
+            unzigzag64(self.address.next()?, *last).rotate_left(4)
         };
         *last = units(address);
-        Ok(event(site, EventRow::ALLOC, t_ns, address))
+        Some(event(site, EventRow::ALLOC, t_ns, address))
     }
 
     #[inline]
-    fn free(&mut self, t_ns: u64, before: &[EventRow]) -> Result<EventRow, Malformed> {
-        let distance = self.distance.u64()?;
+    fn free(&mut self, t_ns: u64, before: &[EventRow]) -> Option<EventRow> {
+        let distance = self.distance.next()?;
         if distance == 0 {
             return self.far_free(t_ns);
         }
-        let at = (before.len() as u64).checked_sub(distance).ok_or_else(|| self.distance.bad(distance))?;
-        let freed = EventRow { t_ns, kind: EventRow::FREE, ..before[at as usize] };
+        let at = before.len().checked_sub(distance as usize)?;
+        let freed = EventRow { t_ns, kind: EventRow::FREE, ..*before.get(at)? };
         self.freed.push(Site::of(&freed).class(), freed.address);
-        Ok(freed)
+        Some(freed)
     }
 
-    fn far_free(&mut self, t_ns: u64) -> Result<EventRow, Malformed> {
-        let (site, class) = known(&self.sites, &mut self.far_site)?;
-        self.last_far = unzigzag64(self.far_address.u64()?, self.last_far);
+    fn far_free(&mut self, t_ns: u64) -> Option<EventRow> {
+        let (site, class) = *self.sites.get(self.far_site.next()? as usize)?;
+        self.last_far = unzigzag64(self.far_address.next()?, self.last_far);
         let address = self.last_far.rotate_left(4);
         self.freed.push(class, address);
-        Ok(event(site, EventRow::FREE, t_ns, address))
+        Some(event(site, EventRow::FREE, t_ns, address))
     }
 
     fn end(&self) -> Result<(), Malformed> {
-        [&self.site, &self.address, &self.distance, &self.far_site, &self.far_address]
-            .into_iter()
-            .try_for_each(Source::end)
+        let columns = [&self.site, &self.address, &self.distance, &self.far_site, &self.far_address];
+        match columns.iter().map(|column| column.bytes.len() - column.at).sum() {
+            0 => Ok(()),
+            n_bytes => Err(Malformed::Trailing { n_bytes }),
+        }
     }
-}
-
-#[inline]
-fn known(sites: &[(Site, u16)], column: &mut Source<'_>) -> Result<(Site, u16), Malformed> {
-    let site = column.u64()?;
-    usize::try_from(site).ok().and_then(|at| sites.get(at)).copied().ok_or_else(|| column.bad(site))
 }
 
 #[inline]
