@@ -17,14 +17,25 @@ use heapray_wire::{LabelKind, NodeFlags, ShapeRow, Tail, TypeKind};
 /// Nodes of one record: instance, int, str, list, dict, str.
 const GROUP: u32 = 6;
 
+/// How records refer to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// All in a list; five references of each to shared objects.
+    Plain,
+    /// All in a list; references to the record before, to three records nearby, and from one in ten to any record.
+    Tangled,
+    /// As `Tangled`, but only the last record is in the list: all others hang in the tangle.
+    Knotted,
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse::<u32>().ok());
     let n_nodes = arguments.next().unwrap_or(10_000_000);
     let runs = arguments.next().unwrap_or(5);
-    for is_tangled in [false, true] {
-        println!("{}", if is_tangled { "tangled heap" } else { "plain heap" });
+    for form in [Form::Plain, Form::Tangled, Form::Knotted] {
+        println!("{form:?} heap");
         for run in 0..runs {
-            bench_load(n_nodes, is_tangled, run == 0);
+            bench_load(n_nodes, form, run == 0);
         }
     }
     for _ in 0..runs {
@@ -52,9 +63,9 @@ fn timed<T>(what: &str, f: impl FnOnce() -> T) -> T {
     answer
 }
 
-fn bench_load(n_nodes: u32, is_tangled: bool, with_questions: bool) {
+fn bench_load(n_nodes: u32, form: Form, with_questions: bool) {
     let before = status_kib("VmRSS");
-    let tables = records(n_nodes, is_tangled);
+    let tables = records(n_nodes, form);
     let (n, m) = (tables.n_nodes(), tables.edges.len());
     // Peak from here on.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
@@ -133,10 +144,9 @@ fn bench_linked_list() {
     }
 }
 
-/// Records in a module's list, each an instance with an int, a str, a list, a dict and its value, and five references
-/// to shared objects. Two stored edges a node, and the edge of each instance to its class. A tangled heap has
-/// references to the record before, to three records nearby, and from one in ten to any record, instead of shared ones.
-fn records(n_nodes: u32, is_tangled: bool) -> HeapTables {
+/// Records, each an instance with an int, a str, a list, a dict and its value. Two stored edges a node, and the edge of
+/// each instance to its class.
+fn records(n_nodes: u32, form: Form) -> HeapTables {
     let mut b = Builder::new();
     let buffer = b.list(&[]);
     b.global("bench", "buffer", buffer);
@@ -156,16 +166,18 @@ fn records(n_nodes: u32, is_tangled: bool) -> HeapTables {
     b.heap_type("bench.Record", class);
     b.global("bench", "first", first);
     let small = b.build();
-    grow(small, (n_nodes, is_tangled), [first, int, tag, list, dict, buffer])
+    grow(small, (n_nodes, form), [first, int, tag, list, dict, buffer])
 }
 
 /// Puts the records before the nodes of `small`, so that synthetic nodes stay last.
 fn grow(
     small: HeapTables,
-    (n_nodes, is_tangled): (u32, bool),
+    (n_nodes, form): (u32, Form),
     [first, int, text, list, dict, buffer]: [u32; 6],
 ) -> HeapTables {
+    let is_tangled = form != Form::Plain;
     let n_groups = n_nodes / GROUP;
+    let first_listed = if form == Form::Knotted { n_groups - 1 } else { 0 };
     let base = n_groups * GROUP;
     let n = (base + small.n_nodes()) as usize;
     let shape = |node: u32| small.shape[node as usize];
@@ -206,7 +218,7 @@ fn grow(
         t.edge_start.push(t.edges.len() as u32);
         t.edges.extend(small.targets(node).iter().map(|target| target + base));
         if node == buffer {
-            t.edges.extend((0..n_groups).map(|group| group * GROUP));
+            t.edges.extend((first_listed..n_groups).map(|group| group * GROUP));
         }
         t.address_offset.push((base + node) * 8);
         t.shape.push(small.shape[node as usize]);

@@ -1,313 +1,164 @@
-//! Immediate dominators by Semi-NCA (Georgiadis, Tarjan, Werneck: Finding Dominators in Practice, 2006).
+//! Immediate dominators: by sweeps over the tree of trails, by Semi-NCA where those do not end soon.
 //!
-//! Three regions with a virtual root each: the live heap, what only lost objects hold, and garbage. An edge from a
-//! later region to an earlier one counts for nothing: garbage does not share in what lives. No recursion.
+//! Sweeps (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001) take each node's dominator as the nearest
+//! common ancestor of its holders, until none changes. In the order of the trails (breadth first, near that of the
+//! addresses) two or three do for the heaps of programs, and memory is read in order, where a depth-first numbering jumps.
+//! Their steps are counted: a graph that needs too many is left to [`crate::semi_nca`], near linear for any graph.
+
+use std::ops::Range;
 
 use heapray_capture::HeapTables;
-use heapray_wire::{NO_NODE, NodeFlags};
+use heapray_wire::NO_NODE;
 
-use crate::PhaseSink;
 use crate::graph::Graph;
-use crate::roots::Roots;
+use crate::semi_nca;
+use crate::tree::Tree;
 
-/// Immediate dominators, and where garbage begins.
-#[derive(Debug, Default)]
-pub(crate) struct Dominators {
-    /// Immediate dominator of each node; [`NO_NODE`] where only the virtual root is.
-    pub(crate) idom: Vec<u32>,
-    /// One node of each part of the garbage that no other garbage refers to.
-    pub(crate) garbage_heads: Vec<u32>,
+/// Steps for each node and edge after which sweeps are given up: about the cost of Semi-NCA.
+const STEPS_MAX: u64 = 6;
+/// A dominator that is not known yet.
+const UNSET: u32 = u32::MAX;
+
+/// Dominators of all nodes by the starts of each region (live, lost, garbage); [`NO_NODE`] where only the roots are above.
+/// An edge from a later region to an earlier one counts for nothing: garbage does not share in what lives.
+///
+/// # Cost
+/// O(nodes + edges) on real heaps, with at most 12 bytes a node while it runs, 28 where it takes Semi-NCA.
+pub(crate) fn dominators(
+    tables: &HeapTables,
+    graph: &Graph,
+    tree: &Tree,
+    starts: &[Vec<u32>; 3],
+) -> Vec<u32> {
+    let n_steps = (u64::from(tables.n_nodes()) + graph.n_edges() as u64) * STEPS_MAX;
+    by_sweeps(graph, tree, starts, n_steps).unwrap_or_else(|| semi_nca::dominators(tables, graph, starts))
 }
 
-/// Leaves that one object holds once: it dominates them, no search needs to see them. Half of a real heap.
-struct Leaves(Vec<u64>);
+/// Dominators by sweeps; `None` where they need more than `n_steps`.
+fn by_sweeps(graph: &Graph, tree: &Tree, starts: &[Vec<u32>; 3], n_steps: u64) -> Option<Vec<u32>> {
+    let mut sweeps = Sweeps::new(graph, tree, n_steps);
+    for (region, starts) in tree.regions().into_iter().zip(starts) {
+        sweeps.settle(region.start + 1..region.end + 1, starts)?;
+    }
+    Some(sweeps.by_node())
+}
 
-impl Leaves {
-    fn new(tables: &HeapTables, graph: &Graph) -> Leaves {
-        let mut bits = vec![0u64; tables.n_nodes() as usize / 64 + 1];
-        let roots = NodeFlags::ROOT | NodeFlags::ORPHAN;
-        for node in 0..tables.n_nodes() {
-            let is_leaf = tables.targets(node).is_empty()
-                && tables.flags[node as usize].0 & roots == 0
-                && graph.holders(node).len() == 1
-                && graph.shapes.rows[tables.shape[node as usize] as usize].type_node == NO_NODE;
-            bits[node as usize / 64] |= u64::from(is_leaf) << (node % 64);
+/// Ranks count from 1 in the order of the tree; 0 is the root above all roots.
+struct Sweeps<'a> {
+    graph: &'a Graph,
+    order: &'a [u32],
+    /// Rank of each node.
+    rank: Vec<u32>,
+    /// Dominator of each rank, by rank.
+    idom: Vec<u32>,
+    /// Steps that are left.
+    n_steps: u64,
+}
+
+impl<'a> Sweeps<'a> {
+    fn new(graph: &'a Graph, tree: &'a Tree, n_steps: u64) -> Sweeps<'a> {
+        let order = &tree.order[..];
+        let mut rank = vec![0; order.len()];
+        for (at, &node) in (1..).zip(order) {
+            rank[node as usize] = at;
         }
-        Leaves(bits)
+        let mut idom = vec![UNSET; order.len() + 1];
+        idom[0] = 0;
+        Sweeps { graph, order, rank, idom, n_steps }
     }
 
+    /// Sweeps over the ranks of a region until nothing changes. A start that an earlier region reaches is none.
+    fn settle(&mut self, region: Range<u32>, starts: &[u32]) -> Option<()> {
+        for at in starts.iter().map(|start| self.rank[*start as usize]).filter(|at| region.contains(at)) {
+            self.idom[at as usize] = 0;
+        }
+        let mut open = Vec::new();
+        let mut is_final = true;
+        for at in region.clone() {
+            let (_, all_known) = self.revise(at, region.end)?;
+            is_final &= all_known;
+            if self.idom[at as usize] != 0 && self.holders(at).len() > 1 {
+                open.push(at);
+            }
+        }
+        while !is_final {
+            is_final = true;
+            for &at in &open {
+                let (changed, _) = self.revise(at, region.end)?;
+                is_final &= !changed;
+            }
+        }
+        Some(())
+    }
+
+    fn holders(&self, at: u32) -> &'a [u32] {
+        self.graph.holders(self.order[at as usize - 1])
+    }
+
+    /// Computes one dominator from those of the holders, as far as they are known: whether it changed, and whether they
+    /// all were. `None` when the steps are used up.
     #[inline]
-    fn has(&self, node: u32) -> bool {
-        self.0[node as usize / 64] >> (node % 64) & 1 == 1
-    }
-}
-
-/// Depth-first numbers. Number 0 and the two later entries of `bounds` are virtual roots.
-struct Numbering {
-    /// Number of each node; 0: not visited.
-    number: Vec<u32>,
-    /// Node of each number.
-    node: Vec<u32>,
-    /// Number of the tree parent of each number.
-    parent: Vec<u32>,
-    /// Numbers of the three virtual roots and one past the last number.
-    bounds: [u32; 4],
-    /// Nodes that get no number.
-    leaves: Leaves,
-}
-
-impl Dominators {
-    /// Dominators of all nodes. Near O(nodes + edges) on real heaps; 28 bytes a node while it runs.
-    pub(crate) fn new(tables: &HeapTables, graph: &Graph, roots: &Roots, phase: PhaseSink<'_>) -> Dominators {
-        phase("numbering");
-        let n_nodes = tables.n_nodes() as usize;
-        let mut numbering = Numbering {
-            number: vec![0; n_nodes],
-            node: Vec::with_capacity(n_nodes + 3),
-            parent: Vec::with_capacity(n_nodes + 3),
-            bounds: [0; 4],
-            leaves: Leaves::new(tables, graph),
-        };
-        numbering.region(tables, graph, 0, roots.live.iter().map(|(node, _)| *node));
-        numbering.region(tables, graph, 1, roots.lost.iter().copied());
-        let garbage_heads = numbering.garbage_heads(tables, graph);
-        numbering.region(tables, graph, 2, garbage_heads.iter().copied());
-        numbering.bounds[3] = numbering.node.len() as u32;
-        let starts = [
-            roots.live.iter().map(|(node, _)| *node).collect::<Vec<_>>(),
-            roots.lost.clone(),
-            garbage_heads.clone(),
-        ];
-        phase("dominators");
-        let idom = semi_nca(graph, numbering, &starts);
-        Dominators { idom, garbage_heads }
-    }
-}
-
-impl Numbering {
-    /// Numbers a virtual root and all unvisited nodes that `starts` reach.
-    fn region(
-        &mut self,
-        tables: &HeapTables,
-        graph: &Graph,
-        region: usize,
-        starts: impl Iterator<Item = u32>,
-    ) {
-        let root = self.visit_root();
-        self.bounds[region] = root;
-        let mut cursors = Vec::new();
-        for start in starts {
-            if self.number[start as usize] == 0 {
-                self.descend(tables, graph, (start, root), &mut cursors);
-            }
+    fn revise(&mut self, at: u32, end: u32) -> Option<(bool, bool)> {
+        let old = self.idom[at as usize];
+        if old == 0 {
+            return Some((false, true));
         }
-    }
-
-    fn visit_root(&mut self) -> u32 {
-        self.node.push(NO_NODE);
-        self.parent.push(0);
-        self.node.len() as u32 - 1
-    }
-
-    /// Depth-first search from one start; the stack is a cursor for each number on the way down.
-    fn descend(
-        &mut self,
-        tables: &HeapTables,
-        graph: &Graph,
-        (start, parent): (u32, u32),
-        cursors: &mut Vec<u32>,
-    ) {
-        let n_nodes = tables.n_nodes();
-        let mut current = self.visit(start, parent);
-        let (mut node, mut cursor) = (start, 0u32);
-        loop {
-            let row = &graph.shapes.rows[tables.shape[node as usize] as usize];
-            let targets = tables.targets(node);
-            let mut next = NO_NODE;
-            while (cursor as usize) < targets.len() {
-                let target = targets[cursor as usize];
-                cursor += 1;
-                if target < n_nodes
-                    && !self.leaves.has(target)
-                    && self.number[target as usize] == 0
-                    && graph.shapes.holds(row, cursor - 1)
-                {
-                    next = target;
-                    break;
-                }
-            }
-            if next == NO_NODE && cursor as usize == targets.len() {
-                cursor += 1;
-                if row.type_node != NO_NODE && self.number[row.type_node as usize] == 0 {
-                    next = row.type_node;
-                }
-            }
-            if next != NO_NODE {
-                cursors.push(cursor);
-                current = self.visit(next, current);
-                (node, cursor) = (next, 0);
+        let holders = self.holders(at);
+        let (mut new, mut all_known) = (UNSET, true);
+        let mut n_steps = holders.len() as u64;
+        for &holder in holders {
+            let from = self.rank[holder as usize];
+            if from >= end {
                 continue;
             }
-            current = self.parent[current as usize];
-            match cursors.pop() {
-                Some(above) => (node, cursor) = (self.node[current as usize], above),
-                None => return,
+            if self.idom[from as usize] == UNSET {
+                all_known = false;
+            } else if new == UNSET {
+                new = from;
+            } else {
+                let (common, n) = self.common(new, from);
+                (new, n_steps) = (common, n_steps + n);
+            }
+            if new == 0 {
+                all_known = true;
+                break;
             }
         }
+        self.n_steps = self.n_steps.checked_sub(n_steps)?;
+        self.idom[at as usize] = new;
+        Some((new != old, all_known))
     }
 
+    /// The nearest that is above both, or one of them, and the number of steps to it.
     #[inline]
-    fn visit(&mut self, node: u32, parent: u32) -> u32 {
-        let number = self.node.len() as u32;
-        self.number[node as usize] = number;
-        self.node.push(node);
-        self.parent.push(parent);
-        number
+    fn common(&self, mut a: u32, mut b: u32) -> (u32, u64) {
+        let mut n_steps = 0;
+        while a != b {
+            let lower = if a > b { &mut a } else { &mut b };
+            *lower = self.idom[*lower as usize];
+            n_steps += 1;
+        }
+        (a, n_steps)
     }
 
-    /// A smallest set of unvisited nodes that reach all unvisited ones: the starts of a first search, tried again
-    /// backwards, of which each not yet reached is in a part that nothing else refers to. Leaves no trace.
-    fn garbage_heads(&mut self, tables: &HeapTables, graph: &Graph) -> Vec<u32> {
-        let done = self.node.len();
-        let is_unseen = |node: &u32| self.number[*node as usize] == 0 && !self.leaves.has(*node);
-        let candidates: Vec<u32> = (0..tables.n_nodes()).filter(is_unseen).collect();
-        let mut cursors = Vec::new();
-        let mut starts = Vec::new();
-        for is_instance in [true, false] {
-            for &node in &candidates {
-                let kind = crate::roots::kind(tables, node);
-                let instance =
-                    matches!(kind, heapray_wire::TypeKind::Instance | heapray_wire::TypeKind::Other);
-                if instance == is_instance && self.number[node as usize] == 0 {
-                    starts.push(node);
-                    self.descend(tables, graph, (node, 0), &mut cursors);
-                }
-            }
+    fn by_node(self) -> Vec<u32> {
+        let mut by_node = self.rank;
+        for (at, &node) in (1usize..).zip(self.order) {
+            by_node[node as usize] = match self.idom[at] {
+                0 => NO_NODE,
+                above => self.order[above as usize - 1],
+            };
         }
-        self.forget(done);
-        let mut heads = Vec::new();
-        for &node in starts.iter().rev() {
-            if self.number[node as usize] == 0 {
-                heads.push(node);
-                self.descend(tables, graph, (node, 0), &mut cursors);
-            }
-        }
-        self.forget(done);
-        heads.sort_unstable();
-        heads
+        by_node
     }
-
-    fn forget(&mut self, done: usize) {
-        for &node in &self.node[done..] {
-            self.number[node as usize] = 0;
-        }
-        self.node.truncate(done);
-        self.parent.truncate(done);
-    }
-}
-
-/// The forest that `eval` compresses: for each number its ancestor, and the least semidominator on the way to it.
-struct Forest {
-    link: Vec<(u32, u32)>,
-    path: Vec<u32>,
-}
-
-impl Forest {
-    /// The least semidominator from `number` up to, not including, the first ancestor below `linked`.
-    #[inline]
-    fn eval(&mut self, number: u32, linked: u32) -> u32 {
-        let (ancestor, least) = self.link[number as usize];
-        if ancestor < linked {
-            return least;
-        }
-        self.compress(number, linked)
-    }
-
-    fn compress(&mut self, number: u32, linked: u32) -> u32 {
-        let mut at = number;
-        while self.link[at as usize].0 >= linked {
-            self.path.push(at);
-            at = self.link[at as usize].0;
-        }
-        let (top, mut least) = self.link[at as usize];
-        while let Some(below) = self.path.pop() {
-            let link = &mut self.link[below as usize];
-            least = least.min(link.1);
-            *link = (top, least);
-        }
-        least
-    }
-}
-
-/// Semidominators from the last number to the first, then nearest common ancestors from the first to the last.
-fn semi_nca(graph: &Graph, numbering: Numbering, starts: &[Vec<u32>; 3]) -> Vec<u32> {
-    let Numbering { number, node, parent, bounds, leaves } = numbering;
-    let mut semi = parent.clone();
-    for (region, starts) in starts.iter().enumerate() {
-        for &start in starts {
-            let at = number[start as usize];
-            if at >= bounds[region] && at < bounds[region + 1] {
-                semi[at as usize] = bounds[region];
-            }
-        }
-    }
-    let mut forest =
-        Forest { link: parent.iter().zip(&semi).map(|(p, s)| (*p, *s)).collect(), path: Vec::new() };
-    for region in (0..3).rev() {
-        let (first, end) = (bounds[region] + 1, bounds[region + 1]);
-        for at in (first..end).rev() {
-            let mut least = semi[at as usize];
-            let holders = graph.holders(node[at as usize]);
-            // Its one holder is its parent.
-            let holders = if holders.len() == 1 { &[] } else { holders };
-            for &holder in holders {
-                let from = number[holder as usize];
-                if from < end {
-                    least = least.min(if from < at { from } else { forest.eval(from, at + 1) });
-                }
-                if least == bounds[region] {
-                    break;
-                }
-            }
-            semi[at as usize] = least;
-            forest.link[at as usize].1 = least;
-        }
-    }
-    drop(forest);
-    let n_nodes = number.len();
-    drop(number);
-    let mut idom = nearest_common_ancestors(n_nodes, &node, (parent, &semi), &bounds);
-    for node in (0..n_nodes as u32).filter(|node| leaves.has(*node)) {
-        idom[node as usize] = graph.holders(node)[0];
-    }
-    idom
-}
-
-fn nearest_common_ancestors(
-    n_nodes: usize,
-    node: &[u32],
-    (mut idom, semi): (Vec<u32>, &[u32]),
-    bounds: &[u32; 4],
-) -> Vec<u32> {
-    let mut by_node = vec![NO_NODE; n_nodes];
-    for at in 0..node.len() as u32 {
-        if bounds.contains(&at) {
-            continue;
-        }
-        let mut above = idom[at as usize];
-        while above > semi[at as usize] {
-            above = idom[above as usize];
-        }
-        idom[at as usize] = above;
-        by_node[node[at as usize] as usize] = node[above as usize];
-    }
-    by_node
 }
 
 #[cfg(test)]
 mod tests {
     use heapray_wire::{NO_NODE, NodeFlags, TypeKind};
 
+    use super::by_sweeps;
+    use crate::roots::Roots;
     use crate::synthetic::{Builder, Dice};
     use crate::{Heap, Region};
 
@@ -396,11 +247,12 @@ mod tests {
                 seen.iter().zip(&mut banned).for_each(|(seen, banned)| *banned |= seen);
             }
             assert!(banned.iter().all(|seen| *seen), "every node is in a region, seed {seed}");
+            assert_eq!(heap.idom, by_semi_nca(&heap), "both ways, seed {seed}");
         }
     }
 
     #[test]
-    fn dominators_equal_iterative_sweeps_on_larger_graphs() {
+    fn sweeps_equal_semi_nca_on_larger_graphs() {
         let mut dice = Dice::new(7);
         let n = 3000u32;
         let mut builder = Builder::new();
@@ -413,40 +265,17 @@ mod tests {
         }
         builder.flag(0, NodeFlags::ROOT);
         let heap = Heap::load(builder.build());
-        let expected = sweeps(&heap);
-        assert_eq!(heap.idom[1..], expected[1..]);
+        assert_eq!(heap.idom, by_semi_nca(&heap));
+        let starts = [vec![0], Vec::new(), Vec::new()];
+        assert_eq!(by_sweeps(heap.graph(), &heap.tree, &starts, u64::from(n)), None, "too few steps");
     }
 
-    /// Cooper, Harvey and Kennedy over a single root 0, with the order of the trail tree.
-    fn sweeps(heap: &Heap) -> Vec<u32> {
-        let n = heap.n_nodes() as usize;
-        let mut rank = vec![0; n];
-        heap.order().iter().enumerate().for_each(|(at, node)| rank[*node as usize] = at);
-        let mut idom = vec![NO_NODE; n];
-        idom[0] = 0;
-        loop {
-            let mut changed = false;
-            for &node in heap.order().iter().filter(|node| **node != 0) {
-                let holders = heap.graph().holders(node).iter().copied();
-                let new =
-                    holders.filter(|holder| idom[*holder as usize] != NO_NODE).reduce(|mut a, mut b| {
-                        while a != b {
-                            if rank[a as usize] > rank[b as usize] {
-                                a = idom[a as usize];
-                            } else {
-                                b = idom[b as usize];
-                            }
-                        }
-                        a
-                    });
-                let new = new.unwrap_or(NO_NODE);
-                changed |= idom[node as usize] != new;
-                idom[node as usize] = new;
-            }
-            if !changed {
-                return idom;
-            }
-        }
+    /// What sweeps that are given up leave to Semi-NCA, computed by it alone.
+    fn by_semi_nca(heap: &Heap) -> Vec<u32> {
+        let roots = Roots::new(heap.tables());
+        let live = roots.live.iter().map(|(node, _)| *node).collect();
+        let starts = [live, roots.lost, heap.garbage_heads().to_vec()];
+        crate::semi_nca::dominators(heap.tables(), heap.graph(), &starts)
     }
 
     #[test]

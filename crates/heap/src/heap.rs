@@ -3,7 +3,7 @@
 use heapray_capture::HeapTables;
 use heapray_wire::{LabelKind, NO_NODE, NodeFlags, Tail, TypeKind};
 
-use crate::dominators::Dominators;
+use crate::dominators::dominators;
 use crate::graph::Graph;
 use crate::roots::{self, Roots};
 use crate::tree::Tree;
@@ -47,9 +47,11 @@ impl Heap {
         phase("graph");
         let graph = Graph::build(&tables);
         let roots = Roots::new(&tables);
-        let Dominators { idom, garbage_heads } = Dominators::new(&tables, &graph, &roots, phase);
         phase("trails");
-        let tree = Tree::grow(&tables, &graph, &roots, &garbage_heads);
+        let (tree, garbage_heads) = Tree::grow(&tables, &graph, &roots);
+        phase("dominators");
+        let live = roots.live.iter().map(|(node, _)| *node).collect();
+        let idom = dominators(&tables, &graph, &tree, &[live, roots.lost, garbage_heads.clone()]);
         phase("retained");
         let retained = crate::retained::retained(&tables, &idom, &tree.order);
         phase("done");

@@ -4,9 +4,12 @@
 //! through a frame's globals. The cost of a node is above that of every node on its way, so the order in which
 //! nodes settle has dominators and parents first.
 
+use std::ops::Range;
+
 use heapray_capture::HeapTables;
 use heapray_wire::NO_NODE;
 
+use crate::garbage;
 use crate::graph::Graph;
 use crate::roots::Roots;
 use crate::shapes::COST_MAX;
@@ -29,8 +32,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Settles the live part, then what only lost objects hold, then garbage by its `heads`.
-    pub(crate) fn grow(tables: &HeapTables, graph: &Graph, roots: &Roots, heads: &[u32]) -> Tree {
+    /// Settles the live part, then what only lost objects hold, then garbage by its heads, which are answered too.
+    pub(crate) fn grow(tables: &HeapTables, graph: &Graph, roots: &Roots) -> (Tree, Vec<u32>) {
         let n_nodes = tables.n_nodes() as usize;
         let mut tree = Tree {
             parent: vec![NO_NODE; n_nodes],
@@ -42,8 +45,16 @@ impl Tree {
         tree.lost_from = tree.settle(tables, graph, roots.live.iter().copied(), 0);
         tree.garbage_from =
             tree.settle(tables, graph, roots.lost.iter().map(|node| (*node, 0)), tree.lost_from);
+        let heads = garbage::heads(tables, graph, |node| tree.cost[node as usize] == u32::MAX);
         tree.settle(tables, graph, heads.iter().map(|node| (*node, 0)), tree.garbage_from);
-        tree
+        (tree, heads)
+    }
+
+    /// Where in `order` the live part, what only lost objects hold, and garbage stand.
+    pub(crate) fn regions(&self) -> [Range<u32>; 3] {
+        let before = |cost| self.order.partition_point(|node| self.cost[*node as usize] < cost) as u32;
+        let (lost, garbage) = (before(self.lost_from), before(self.garbage_from));
+        [0..lost, lost..garbage, garbage..self.order.len() as u32]
     }
 
     /// Settles all that the starts reach at costs from `base` on; answers a cost above all of them.
