@@ -4,7 +4,11 @@
 //! there: no such machine is at hand.
 #![allow(unsafe_code)]
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
+
+use crate::hooks::{python, sampled};
+use crate::sampler::{MEM_LEFT, OBJECT_LEFT};
+use crate::{patch, real};
 
 /// Numbers of the system calls that are used (Linux, `asm-generic/unistd.h`).
 pub(crate) mod nr {
@@ -52,6 +56,12 @@ pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
     answer
 }
 
+/// Ends the process by an invalid instruction.
+pub(crate) fn trap() -> ! {
+    // SAFETY: does not return.
+    unsafe { asm!("brk #1", options(noreturn, nostack)) }
+}
+
 /// The calling thread's pointer. `pthread_self` of glibc lies below it by a fixed distance.
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
@@ -64,3 +74,212 @@ pub(crate) fn thread_pointer() -> usize {
 /// Where C libraries keep the kernel's id of a thread, in bytes behind the thread pointer: they keep it before it here,
 /// at a place that differs between versions.
 pub(crate) const TID_OFFSETS: &[u64] = &[];
+
+/// Relocation of a procedure's slot, `R_AARCH64_JUMP_SLOT`.
+pub(crate) const R_JUMP_SLOT: u32 = 1026;
+/// Relocation of an address in the GOT, `R_AARCH64_GLOB_DAT`.
+pub(crate) const R_GLOB_DAT: u32 = 1025;
+/// Relocation of an address in data, `R_AARCH64_ABS64`.
+pub(crate) const R_ABSOLUTE: u32 = 257;
+/// `MAP_NORESERVE` of `mmap`.
+pub(crate) const MAP_NORESERVE: usize = 0x4000;
+
+/// As in `x86_64`: subtract the size in `$size` from this thread's countdown (bits 12 to 17 of the thread pointer choose it);
+/// below zero go to `$slow`, else on to `$real`. `x9` to `x17` are free.
+macro_rules! sharded {
+    ($($name:ident [$($before:literal),*] $size:literal $slow:path, [$($after:literal),*] $marked:path, $real:path;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                "mrs x9, tpidr_el0",
+                "ubfx x9, x9, #12, #6",
+                "adrp x10, {shards}",
+                "add x10, x10, :lo12:{shards}",
+                "add x10, x10, x9, lsl #6",
+                "ldr x11, [x10]",
+                concat!("subs x11, x11, ", $size),
+                "str x11, [x10]",
+                "b.mi 2f",
+                $($after,)*
+                "adrp x16, {real}",
+                "ldr x16, [x16, :lo12:{real}]",
+                "br x16",
+                "2:",
+                "b {slow}",
+                "3:",
+                "b {marked}",
+                shards = sym crate::sampler::SHARDS,
+                slow = sym $slow,
+                marked = sym $marked,
+                real = sym $real,
+            )
+        }
+    )*};
+}
+
+sharded! {
+    sampled_malloc [] "x0" sampled::slow_malloc, [] sampled::slow_malloc, real::MALLOC;
+    sampled_calloc ["mul x12, x0, x1"] "x12" sampled::slow_calloc, [] sampled::slow_calloc, real::CALLOC;
+    sampled_realloc [] "x1" sampled::slow_realloc, ["mov w12, #0xfef", "tst w0, w12", "b.eq 3f"]
+        sampled::marked_realloc, real::REALLOC;
+    sampled_raw_malloc ["cmp x1, #1", "csinc x0, x1, xzr, hs"] "x0" sampled::slow_raw_malloc,
+        [] sampled::slow_raw_malloc, real::MALLOC;
+    sampled_raw_calloc ["mov x0, x1", "mov x1, x2", "mul x12, x0, x1"] "x12" sampled::slow_raw_calloc,
+        ["cbz x12, 3f"] sampled::zero_raw_calloc, real::CALLOC;
+    sampled_raw_realloc ["mov x0, x1", "cmp x2, #1", "csinc x1, x2, xzr, hs"] "x1" sampled::slow_raw_realloc,
+        ["mov w12, #0xfef", "tst w0, w12", "b.eq 3f"] sampled::marked_raw_realloc, real::REALLOC;
+}
+
+/// As in `x86_64`: only an address of the kind that samples have is looked at.
+macro_rules! marked {
+    ($($name:ident [$($before:literal),*] $marked:path;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                "mov w9, #0xfef",
+                "tst w0, w9",
+                "b.eq 2f",
+                "adrp x16, {real}",
+                "ldr x16, [x16, :lo12:{real}]",
+                "br x16",
+                "2:",
+                "b {marked}",
+                marked = sym $marked,
+                real = sym real::FREE,
+            )
+        }
+    )*};
+}
+
+marked! {
+    sampled_free [] sampled::marked_free;
+    sampled_raw_free ["mov x0, x1"] sampled::marked_raw_free;
+}
+
+/// As in `x86_64`: a Python domain's countdown `$left`; `$at` is the offset of the function in its `Domain`.
+macro_rules! counted {
+    ($($name:ident [$($before:literal),*] $size:literal $left:path, $slow:path, $domain:path, $at:literal;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                "adrp x10, {left}",
+                "ldr x11, [x10, :lo12:{left}]",
+                concat!("subs x11, x11, ", $size),
+                "str x11, [x10, :lo12:{left}]",
+                "b.mi 2f",
+                "adrp x16, {domain}",
+                "add x16, x16, :lo12:{domain}",
+                concat!("ldr x16, [x16, #", $at, "]"),
+                "br x16",
+                "2:",
+                "b {slow}",
+                left = sym $left,
+                slow = sym $slow,
+                domain = sym $domain,
+            )
+        }
+    )*};
+}
+
+counted! {
+    sampled_object_malloc [] "x1" OBJECT_LEFT, python::slow_object_malloc, python::OBJECT, "8";
+    sampled_object_calloc ["mul x12, x1, x2"] "x12" OBJECT_LEFT, python::slow_object_calloc, python::OBJECT, "16";
+    sampled_object_realloc [] "x2" OBJECT_LEFT, python::slow_object_realloc, python::OBJECT, "24";
+    sampled_mem_malloc [] "x1" MEM_LEFT, python::slow_mem_malloc, python::MEM, "8";
+    sampled_mem_calloc ["mul x12, x1, x2"] "x12" MEM_LEFT, python::slow_mem_calloc, python::MEM, "16";
+    sampled_mem_realloc [] "x2" MEM_LEFT, python::slow_mem_realloc, python::MEM, "24";
+}
+
+/// As in `x86_64`: the loader's functions are jumped to; what came or went is looked at when the next of them is called.
+macro_rules! loader {
+    ($($name:ident $real:path, $changes:literal;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                "adrp x9, {is_stale}",
+                "add x9, x9, :lo12:{is_stale}",
+                "ldr w10, [x9]",
+                "cbz w10, 2f",
+                "stp x0, x1, [sp, #-32]!",
+                "stp x2, x30, [sp, #16]",
+                "bl {refresh}",
+                "ldp x2, x30, [sp, #16]",
+                "ldp x0, x1, [sp], #32",
+                "2:",
+                "adrp x9, {is_stale}",
+                "add x9, x9, :lo12:{is_stale}",
+                "ldr w10, [x9]",
+                concat!("orr w10, w10, ", $changes),
+                "str w10, [x9]",
+                "adrp x16, {real}",
+                "ldr x16, [x16, :lo12:{real}]",
+                "br x16",
+                is_stale = sym patch::IS_STALE,
+                refresh = sym patch::refresh,
+                real = sym $real,
+            )
+        }
+    )*};
+}
+
+loader! {
+    dlopen real::DLOPEN, "#1";
+    dlclose real::DLCLOSE, "#1";
+    dlsym real::DLSYM, "wzr";
+    dlvsym real::DLVSYM, "wzr";
+}
+
+// As in `x86_64`: hidden memory functions for the image. Byte by byte: they are rare.
+#[cfg(panic = "abort")]
+core::arch::global_asm!(
+    ".macro hidden name",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name, %function",
+    "\\name:",
+    ".endm",
+    ".text",
+    "hidden memmove",
+    "sub x8, x0, x1",
+    "cmp x8, x2",
+    "b.lo 5f",
+    "hidden memcpy",
+    "mov x8, x0",
+    "cbz x2, 3f",
+    "2:",
+    "ldrb w9, [x1], #1",
+    "strb w9, [x8], #1",
+    "subs x2, x2, #1",
+    "b.ne 2b",
+    "3:",
+    "ret",
+    "5:",
+    "cbz x2, 3b",
+    "sub x2, x2, #1",
+    "ldrb w9, [x1, x2]",
+    "strb w9, [x0, x2]",
+    "b 5b",
+    "hidden memset",
+    "mov x8, x0",
+    "6:",
+    "cbz x2, 3b",
+    "strb w1, [x8], #1",
+    "sub x2, x2, #1",
+    "b 6b",
+    "hidden memcmp",
+    "hidden bcmp",
+    "mov x8, x0",
+    "mov w0, wzr",
+    "7:",
+    "cbz x2, 3b",
+    "ldrb w9, [x8], #1",
+    "ldrb w10, [x1], #1",
+    "subs w0, w9, w10",
+    "b.ne 3b",
+    "sub x2, x2, #1",
+    "b 7b",
+    ".purgem hidden",
+);

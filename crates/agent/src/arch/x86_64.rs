@@ -1,9 +1,14 @@
 //! x86-64: system calls by `syscall`, the thread pointer from `fs:0`.
 //!
-//! Unsafe: inline assembly, which is the only way to reach the kernel without a library.
+//! Unsafe: inline assembly: the only way to reach the kernel without a library, and hooks that touch nothing but what they
+//! must.
 #![allow(unsafe_code)]
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
+
+use crate::hooks::{python, sampled};
+use crate::sampler::{MEM_LEFT, OBJECT_LEFT};
+use crate::{patch, real};
 
 /// Numbers of the system calls that are used (Linux, `asm/unistd_64.h`).
 pub(crate) mod nr {
@@ -53,6 +58,12 @@ pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
     answer
 }
 
+/// Ends the process by an invalid instruction.
+pub(crate) fn trap() -> ! {
+    // SAFETY: does not return.
+    unsafe { asm!("ud2", options(noreturn, nostack)) }
+}
+
 /// The calling thread's pointer: glibc and musl keep it at `fs:0`; it is also what `pthread_self` answers.
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
@@ -65,3 +76,200 @@ pub(crate) fn thread_pointer() -> usize {
 /// Where C libraries keep the kernel's id of a thread, in bytes behind the thread pointer: musl, glibc. In this order,
 /// since musl's record of a thread ends before glibc's place.
 pub(crate) const TID_OFFSETS: &[u64] = &[48, 720];
+
+/// Relocation of a procedure's slot, `R_X86_64_JUMP_SLOT`.
+pub(crate) const R_JUMP_SLOT: u32 = 7;
+/// Relocation of an address in the GOT, `R_X86_64_GLOB_DAT`.
+pub(crate) const R_GLOB_DAT: u32 = 6;
+/// Relocation of an address in data, `R_X86_64_64`.
+pub(crate) const R_ABSOLUTE: u32 = 1;
+/// `MAP_NORESERVE` of `mmap`.
+pub(crate) const MAP_NORESERVE: usize = 0x4000;
+
+/// Entries of the system's allocator, sampled: subtract the size in `$size` from this thread's countdown; below zero go to
+/// `$slow`, else on to `$real`. `$before` makes the arguments those of `$real`, `$after` looks at them. `rax` and `rcx` are free.
+///
+/// The shard is bits 12 to 17 of the thread pointer, as in `sampler::shard`; 64 bytes each.
+macro_rules! sharded {
+    ($($name:ident [$($before:literal),*] $size:literal $slow:path, [$($after:literal),*] $marked:path, $real:path;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                "mov rax, fs:0",
+                "shr rax, 6",
+                "and eax, 0xfc0",
+                "lea rcx, [rip + {shards}]",
+                concat!("sub qword ptr [rcx + rax], ", $size),
+                "js 2f",
+                $($after,)*
+                "jmp qword ptr [rip + {real}]",
+                "2:",
+                "jmp {slow}",
+                "3:",
+                "jmp {marked}",
+                shards = sym crate::sampler::SHARDS,
+                slow = sym $slow,
+                marked = sym $marked,
+                real = sym $real,
+            )
+        }
+    )*};
+}
+
+sharded! {
+    sampled_malloc [] "rdi" sampled::slow_malloc, [] sampled::slow_malloc, real::MALLOC;
+    sampled_calloc ["mov rdx, rdi", "imul rdx, rsi"] "rdx" sampled::slow_calloc, [] sampled::slow_calloc,
+        real::CALLOC;
+    sampled_realloc [] "rsi" sampled::slow_realloc, ["test edi, 0xfef", "jz 3f"] sampled::marked_realloc,
+        real::REALLOC;
+    sampled_raw_malloc ["mov rdi, rsi", "cmp rdi, 1", "adc rdi, 0"] "rdi" sampled::slow_raw_malloc,
+        [] sampled::slow_raw_malloc, real::MALLOC;
+    sampled_raw_calloc ["mov rdi, rsi", "mov rsi, rdx", "imul rdx, rdi"] "rdx" sampled::slow_raw_calloc,
+        ["test rdx, rdx", "jz 3f"] sampled::zero_raw_calloc, real::CALLOC;
+    sampled_raw_realloc ["mov rdi, rsi", "mov rsi, rdx", "cmp rsi, 1", "adc rsi, 0"] "rsi"
+        sampled::slow_raw_realloc, ["test edi, 0xfef", "jz 3f"] sampled::marked_raw_realloc, real::REALLOC;
+}
+
+/// Entries of `free`, sampled: only an address of the kind that samples have (a page, or 16 bytes after one) is looked at.
+macro_rules! marked {
+    ($($name:ident [$($before:literal),*] $marked:path;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                "test edi, 0xfef",
+                "jz {marked}",
+                "jmp qword ptr [rip + {real}]",
+                marked = sym $marked,
+                real = sym real::FREE,
+            )
+        }
+    )*};
+}
+
+marked! {
+    sampled_free [] sampled::marked_free;
+    sampled_raw_free ["mov rdi, rsi"] sampled::marked_raw_free;
+}
+
+/// Entries of a Python domain, sampled: the interpreter's lock is held, so there is one countdown, `$left`. `$at` is the offset
+/// of the function in `hooks::python::Domain`.
+macro_rules! counted {
+    ($($name:ident [$($before:literal),*] $size:literal $left:path, $slow:path, $domain:path, $at:literal;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                $($before,)*
+                concat!("sub qword ptr [rip + {left}], ", $size),
+                "js {slow}",
+                concat!("jmp qword ptr [rip + {domain} + ", $at, "]"),
+                left = sym $left,
+                slow = sym $slow,
+                domain = sym $domain,
+            )
+        }
+    )*};
+}
+
+counted! {
+    sampled_object_malloc [] "rsi" OBJECT_LEFT, python::slow_object_malloc, python::OBJECT, "8";
+    sampled_object_calloc ["mov rax, rsi", "imul rax, rdx"] "rax" OBJECT_LEFT, python::slow_object_calloc,
+        python::OBJECT, "16";
+    sampled_object_realloc [] "rdx" OBJECT_LEFT, python::slow_object_realloc, python::OBJECT, "24";
+    sampled_mem_malloc [] "rsi" MEM_LEFT, python::slow_mem_malloc, python::MEM, "8";
+    sampled_mem_calloc ["mov rax, rsi", "imul rax, rdx"] "rax" MEM_LEFT, python::slow_mem_calloc, python::MEM, "16";
+    sampled_mem_realloc [] "rdx" MEM_LEFT, python::slow_mem_realloc, python::MEM, "24";
+}
+
+/// Entries of the loader's functions. The real one looks at its return address, so it is jumped to, not called; objects that
+/// came or went are looked at when the next of these functions is called.
+macro_rules! loader {
+    ($($name:ident $real:path, $changes:literal;)*) => {$(
+        #[unsafe(naked)]
+        pub(crate) extern "C" fn $name() {
+            naked_asm!(
+                "cmp dword ptr [rip + {is_stale}], 0",
+                "je 2f",
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "call {refresh}",
+                "pop rdx",
+                "pop rsi",
+                "pop rdi",
+                "2:",
+                concat!("or dword ptr [rip + {is_stale}], ", $changes),
+                "jmp qword ptr [rip + {real}]",
+                is_stale = sym patch::IS_STALE,
+                refresh = sym patch::refresh,
+                real = sym $real,
+            )
+        }
+    )*};
+}
+
+loader! {
+    dlopen real::DLOPEN, "1";
+    dlclose real::DLCLOSE, "1";
+    dlsym real::DLSYM, "0";
+    dlvsym real::DLVSYM, "0";
+}
+
+// The memory functions that the compiler calls, where there is no C library to have them. Hidden: the process must not get
+// ours. Short copies are inlined, so these are for long ones.
+#[cfg(panic = "abort")]
+core::arch::global_asm!(
+    ".macro hidden name",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name, @function",
+    "\\name:",
+    ".endm",
+    ".text",
+    "hidden memcpy",
+    "mov rax, rdi",
+    "mov rcx, rdx",
+    "rep movsb",
+    "ret",
+    "hidden memmove",
+    "mov rax, rdi",
+    "mov rcx, rdx",
+    "mov r8, rdi",
+    "sub r8, rsi",
+    "cmp r8, rdx",
+    "jb 2f",
+    "rep movsb",
+    "ret",
+    "2:",
+    "lea rdi, [rdi + rdx - 1]",
+    "lea rsi, [rsi + rdx - 1]",
+    "std",
+    "rep movsb",
+    "cld",
+    "ret",
+    "hidden memset",
+    "mov r8, rdi",
+    "mov eax, esi",
+    "mov rcx, rdx",
+    "rep stosb",
+    "mov rax, r8",
+    "ret",
+    "hidden memcmp",
+    "hidden bcmp",
+    "xor eax, eax",
+    "test rdx, rdx",
+    "jz 4f",
+    "3:",
+    "movzx eax, byte ptr [rdi]",
+    "movzx ecx, byte ptr [rsi]",
+    "sub eax, ecx",
+    "jnz 4f",
+    "inc rdi",
+    "inc rsi",
+    "dec rdx",
+    "jnz 3b",
+    "4:",
+    "ret",
+    ".purgem hidden",
+);

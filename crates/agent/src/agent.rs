@@ -1,0 +1,235 @@
+//! What stands behind the agent's lock: ring, window, stacks.
+
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+use heapray_wire::ring::cells::{
+    Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap,
+};
+use heapray_wire::ring::{FLAG_ALL_EVENTS, MODE_EXACT};
+
+use crate::ring::{Ring, add, control, header};
+use crate::stack::Stacks;
+use crate::stack::python::Holds;
+use crate::window::{LARGE_BYTES, Window};
+use crate::{kernel, lock, pages, sampler, view};
+
+/// Every so-many-th event is timed.
+const TIMED_EVERY: u64 = 1024;
+/// Anonymous mappings that are remembered.
+const MAX_MAPPINGS: usize = 256;
+
+/// See the module.
+pub(crate) struct Agent {
+    pub(crate) ring: Ring,
+    pub(crate) stacks: Stacks,
+    pub(crate) slot_idx: u32,
+    /// The mark of the fork that is going on, 0 none.
+    pub(crate) fork_mark: u64,
+    window: Option<Window>,
+    beat: u64,
+    is_recording: bool,
+    has_recorded: bool,
+    n_events: u64,
+    n_marks: u64,
+    mappings: [(usize, usize); MAX_MAPPINGS],
+    next_mapping: usize,
+}
+
+impl Agent {
+    /// Before the start.
+    pub(crate) const fn new() -> Agent {
+        Agent {
+            ring: Ring::empty(),
+            stacks: Stacks::new(),
+            slot_idx: 0,
+            fork_mark: 0,
+            window: None,
+            beat: 0,
+            is_recording: false,
+            has_recorded: false,
+            n_events: 0,
+            n_marks: 0,
+            mappings: [(0, 0); MAX_MAPPINGS],
+            next_mapping: 0,
+        }
+    }
+
+    /// Takes a fresh slot, mapped at `slot`.
+    pub(crate) fn begin(&mut self, slot_idx: u32, slot: usize) {
+        let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
+        let pairs = view::ring(slot, control().slot_bytes.load(Relaxed) as usize);
+        self.ring = Ring::new(pairs, is_exact);
+        let cancels = is_exact && control().flags.load(Relaxed) & FLAG_ALL_EVENTS == 0;
+        self.window = cancels.then(|| Window::new(view::window(slot), view::temporaries(slot)));
+        self.stacks.begin_ring();
+        self.slot_idx = slot_idx;
+        self.beat = control().heartbeat.load(Relaxed);
+        self.is_recording = control().recording.load(Relaxed) != 0;
+        self.has_recorded |= self.is_recording;
+        self.n_events = 0;
+        header().pid.store(kernel::pid(), Relaxed);
+        header().start_id.store(kernel::random(), Relaxed);
+        header().agent_bytes.store(pages::mapped_bytes(), Relaxed);
+        let is_recording = self.is_recording;
+        self.ring.push(&[state(is_recording.into())], crate::ring::Rank::Vital);
+    }
+
+    /// Looks at the collector's words where it has moved.
+    #[inline]
+    fn poll(&mut self) {
+        let beat = control().heartbeat.load(Relaxed);
+        if beat != self.beat {
+            self.beat = beat;
+            self.obey();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn obey(&mut self) {
+        self.flush();
+        header().n_events.store(self.n_events, Relaxed);
+        header().n_slow.store(self.n_events, Relaxed);
+        header().n_nodes.store(self.stacks.n_nodes(), Relaxed);
+        header().agent_bytes.store(pages::mapped_bytes(), Relaxed);
+        let is_recording = control().recording.load(Relaxed) != 0;
+        if is_recording != self.is_recording {
+            self.is_recording = is_recording;
+            self.has_recorded |= is_recording;
+            self.ring.push(&[state(is_recording.into())], crate::ring::Rank::Vital);
+        }
+        if control().stop.load(Relaxed) != 0 {
+            lock::go_idle(0);
+        }
+    }
+
+    /// Moves what is young into the ring.
+    pub(crate) fn flush(&mut self) {
+        if let Some(window) = &mut self.window {
+            window.flush(&mut self.ring);
+        }
+    }
+
+    /// Exact mode: a block was given.
+    #[inline]
+    pub(crate) fn alloc(&mut self, holds: Holds, allocator: Allocator, ptr: usize, size: usize) {
+        self.poll();
+        if !self.is_recording {
+            return;
+        }
+        self.n_events += 1;
+        if self.n_events.is_multiple_of(TIMED_EVERY) {
+            let start_ns = kernel::now_ns();
+            self.alloc_now(holds, allocator, ptr, size);
+            return self.time(start_ns);
+        }
+        self.alloc_now(holds, allocator, ptr, size);
+    }
+
+    #[inline]
+    fn alloc_now(&mut self, holds: Holds, allocator: Allocator, ptr: usize, size: usize) {
+        let node = self.stacks.node(holds, &mut self.ring);
+        let (ptr, size) = (ptr as u64, size as u64);
+        match (u32::try_from(size), &mut self.window) {
+            (Ok(small), Some(window)) if size < LARGE_BYTES && is_heap(allocator) => {
+                window.insert(alloc(allocator, ptr, node, small), &mut self.ring);
+            }
+            (Ok(small), _) => self.ring.event(&[alloc(allocator, ptr, node, small)]),
+            _ => self.ring.event(&alloc_large(allocator, ptr, node, size)),
+        }
+    }
+
+    #[cold]
+    fn time(&self, start_ns: u64) {
+        add(&header().n_timed, 1);
+        add(&header().timed_ns, kernel::now_ns() - start_ns);
+    }
+
+    /// Exact mode: a block goes back.
+    #[inline]
+    pub(crate) fn free(&mut self, ptr: usize, allocator: Allocator) {
+        self.poll();
+        if !self.has_recorded {
+            return;
+        }
+        self.n_events += 1;
+        let ptr = ptr as u64;
+        if let Some(window) = &mut self.window
+            && window.cancel(ptr, &mut self.ring)
+        {
+            return;
+        }
+        self.ring.free(&[free(ptr, allocator)]);
+    }
+
+    /// Sampled mode: a block was given and is a sample.
+    pub(crate) fn sample(&mut self, allocator: Allocator, ptr: usize, size: usize) {
+        self.poll();
+        let start_ns = self.start_of_timed();
+        let node = self.stacks.node(holds(allocator), &mut self.ring);
+        let drawn = Drawn { size: size as u64, interval: sampler::interval() };
+        self.ring.event(&sample(allocator, ptr as u64, node, drawn));
+        if start_ns != 0 {
+            self.time(start_ns);
+        }
+    }
+
+    /// Sampled mode: a block that may be a sample goes back.
+    pub(crate) fn sampled_free(&mut self, ptr: usize, allocator: Allocator) {
+        self.poll();
+        self.n_events += 1;
+        self.ring.free(&[free(ptr as u64, allocator)]);
+    }
+
+    /// Samples are few: one in 16 is timed. The time it starts at, 0 for the others.
+    fn start_of_timed(&mut self) -> u64 {
+        self.n_events += 1;
+        if self.n_events.is_multiple_of(TIMED_EVERY / 64) { kernel::now_ns() } else { 0 }
+    }
+
+    /// A range of addresses is unmapped.
+    pub(crate) fn unmap(&mut self, start: usize, n_bytes: usize) {
+        self.poll();
+        for mapping in &mut self.mappings {
+            if mapping.0 >= start && mapping.0 < start.saturating_add(n_bytes) {
+                *mapping = (0, 0);
+            }
+        }
+        if self.has_recorded {
+            self.ring.free(&[unmap(start as u64, n_bytes as u64)]);
+        }
+    }
+
+    /// Remembers an anonymous mapping; the oldest is forgotten.
+    pub(crate) fn note_mapping(&mut self, start: usize, n_bytes: usize) {
+        self.mappings[self.next_mapping % MAX_MAPPINGS] = (start, n_bytes);
+        self.next_mapping = self.next_mapping.wrapping_add(1);
+    }
+
+    /// Whether `start` is in an anonymous mapping that is remembered.
+    pub(crate) fn is_mapping(&self, start: usize) -> bool {
+        self.mappings.iter().any(|(first, n_bytes)| (*first..*first + *n_bytes).contains(&start))
+    }
+
+    /// Puts a mark into the ring, after all that happened before the fork.
+    pub(crate) fn begin_fork(&mut self) {
+        self.flush();
+        self.n_marks += 1;
+        self.fork_mark = self.n_marks;
+        self.ring.push(&[forking(self.fork_mark)], crate::ring::Rank::Vital);
+        header().n_events.store(self.n_events, Release);
+    }
+}
+
+/// Whether the allocator gives blocks that are freed by their address.
+fn is_heap(allocator: Allocator) -> bool {
+    !matches!(allocator, Allocator::Mmap | Allocator::Arena)
+}
+
+/// Whether who calls this allocator holds the interpreter's lock.
+fn holds(allocator: Allocator) -> Holds {
+    match allocator {
+        Allocator::PythonMem | Allocator::PythonObject => Holds::Interpreter,
+        _ => Holds::Unknown,
+    }
+}

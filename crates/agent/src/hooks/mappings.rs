@@ -1,0 +1,114 @@
+//! Memory from the kernel: `mmap` and its like, in both modes.
+//!
+//! What counts is anonymous memory that can be used: a file's pages are not heap, nor is reserved address space
+//! (`PROT_NONE`, `MAP_NORESERVE`). A part of a reservation that is made usable later by `mprotect` is not seen.
+//!
+//! Unsafe: passes the caller's arguments on.
+#![allow(unsafe_code)]
+
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
+
+use heapray_wire::ring::MODE_EXACT;
+use heapray_wire::ring::cells::Allocator;
+
+use crate::arch::{MAP_NORESERVE, thread_pointer};
+use crate::real::{self, Real};
+use crate::ring::control;
+use crate::sampler::shard;
+use crate::stack::python::Holds;
+use crate::{kernel, lock};
+
+const MAP_ANONYMOUS: usize = 0x20;
+const PROT_ANY: usize = 7;
+
+/// The thread that is getting an arena for CPython's small objects, 0 none.
+static ARENA_THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `get`, whose mappings are arenas.
+pub(crate) fn as_arena(get: impl FnOnce() -> usize) -> usize {
+    let before = ARENA_THREAD.swap(thread_pointer(), Relaxed);
+    let arena = get();
+    ARENA_THREAD.store(before, Relaxed);
+    arena
+}
+
+fn is_heap(protection: usize, flags: usize) -> bool {
+    protection & PROT_ANY != 0 && flags & MAP_ANONYMOUS != 0 && flags & MAP_NORESERVE == 0
+}
+
+fn map(real: &Real, args: [usize; 6]) -> usize {
+    // SAFETY: the caller's arguments.
+    let start = unsafe { real::call(real, args) };
+    if is_heap(args[2], args[3]) && !kernel::is_error(start as isize) {
+        let is_arena = ARENA_THREAD.load(Relaxed) == thread_pointer();
+        record(if is_arena { Allocator::Arena } else { Allocator::Mmap }, start, args[1]);
+    }
+    start
+}
+
+fn record(allocator: Allocator, start: usize, n_bytes: usize) {
+    let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
+    let is_due = is_exact || shard().passes(n_bytes);
+    let Some(mut agent) = lock::enter() else { return };
+    agent.note_mapping(start, n_bytes);
+    if is_exact {
+        agent.alloc(Holds::Unknown, allocator, start, n_bytes);
+    } else if is_due {
+        agent.sample(allocator, start, n_bytes);
+    }
+}
+
+/// Replaces `mmap`.
+pub(crate) extern "C" fn mmap(
+    addr: usize,
+    n_bytes: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+) -> usize {
+    map(&real::MMAP, [addr, n_bytes, protection, flags, fd, offset])
+}
+
+/// Replaces `mmap64`.
+pub(crate) extern "C" fn mmap64(
+    addr: usize,
+    n_bytes: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+) -> usize {
+    map(&real::MMAP64, [addr, n_bytes, protection, flags, fd, offset])
+}
+
+/// Replaces `munmap`.
+pub(crate) extern "C" fn munmap(start: usize, n_bytes: usize) -> usize {
+    if let Some(mut agent) = lock::enter() {
+        agent.unmap(start, n_bytes);
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { real::call(&real::MUNMAP, [start, n_bytes, 0, 0, 0, 0]) }
+}
+
+/// Replaces `mremap`. Only what was recorded as heap counts where it lies afterwards.
+pub(crate) extern "C" fn mremap(
+    start: usize,
+    old_bytes: usize,
+    n_bytes: usize,
+    flags: usize,
+    wanted: usize,
+) -> usize {
+    let agent = lock::enter();
+    // SAFETY: the caller's arguments. Under the lock, so that who gets the old range is recorded later.
+    let now = unsafe { real::call(&real::MREMAP, [start, old_bytes, n_bytes, flags, wanted, 0]) };
+    let Some(mut agent) = agent.filter(|_| !kernel::is_error(now as isize)) else { return now };
+    let was_heap = agent.is_mapping(start);
+    agent.unmap(start, old_bytes);
+    drop(agent);
+    if was_heap {
+        record(Allocator::Mmap, now, n_bytes);
+    }
+    now
+}

@@ -1,0 +1,186 @@
+//! Poisson sampling by bytes: countdowns, and how far to the next sample. The mathematics is in `docs/sampling.md`.
+//!
+//! Hooks subtract a block's size from a countdown and go on, unless it falls below zero. The object and mem domains
+//! of Python have one countdown each, because the interpreter's lock is held there. The system's allocator and the raw domain
+//! share [`SHARDS`], chosen by the thread's pointer; two threads on one shard may lose each other's subtraction, which
+//! shifts the next sample by a few bytes and nothing else.
+
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU64};
+
+use crate::arch::thread_pointer;
+use crate::kernel;
+use crate::ring::control;
+
+/// Distance while recording is off, in bytes: how often it is looked at.
+const OFF_BYTES: i64 = 1 << 20;
+/// A countdown below this was pushed there to force the slow path.
+pub(crate) const FORCED: i64 = i64::MIN / 4;
+/// Countdowns for threads.
+pub(crate) const N_SHARDS: usize = 64;
+/// Counts of the filter.
+const FILTER_BYTES: usize = 1 << 18;
+
+/// One countdown on a cache line of its own.
+#[repr(C, align(64))]
+pub(crate) struct Countdown(pub(crate) AtomicI64);
+
+/// The object domain's.
+pub(crate) static OBJECT_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
+/// The mem domain's.
+pub(crate) static MEM_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
+/// Those of `malloc` and the raw domain. The entries in `arch` know the shape: 64 bytes each.
+pub(crate) static SHARDS: [Countdown; N_SHARDS] =
+    [const { Countdown(AtomicI64::new(OFF_BYTES)) }; N_SHARDS];
+
+/// How many sampled blocks have an address with this hash; 255 stays. A free whose count is 0 is of no interest.
+static FILTER: [AtomicU8; FILTER_BYTES] = [const { AtomicU8::new(0) }; FILTER_BYTES];
+
+static RANDOM: AtomicU64 = AtomicU64::new(0x2545_f491_4f6c_dd1d);
+
+/// Draws from the kernel what the first sample depends on, and restarts all countdowns.
+pub(crate) fn restart() {
+    RANDOM.store(kernel::random(), Relaxed);
+    OBJECT_LEFT.redraw();
+    MEM_LEFT.redraw();
+    for shard in &SHARDS {
+        shard.redraw();
+    }
+}
+
+/// This thread's shard, as the entries in `arch` compute it.
+#[inline]
+pub(crate) fn shard() -> &'static Countdown {
+    &SHARDS[thread_pointer() >> 12 & (N_SHARDS - 1)]
+}
+
+/// Whether samples are to be taken.
+#[inline]
+pub(crate) fn is_on() -> bool {
+    control().recording.load(Relaxed) != 0 && control().stop.load(Relaxed) == 0
+}
+
+/// Mean distance of samples now, in bytes.
+pub(crate) fn interval() -> u64 {
+    control().sample_interval.load(Relaxed).clamp(1, 1 << 40)
+}
+
+impl Countdown {
+    /// Starts over: the distance to the next sample.
+    pub(crate) fn redraw(&self) {
+        self.0.store(if is_on() { distance(next_random(), interval()) } else { OFF_BYTES }, Relaxed);
+    }
+
+    /// Takes `size` off; whether a sample is due. For hooks that are rare; the frequent ones do it in assembly.
+    pub(crate) fn passes(&self, size: usize) -> bool {
+        let left = self.0.load(Relaxed).wrapping_sub(size as i64);
+        self.0.store(left, Relaxed);
+        if left >= 0 {
+            return false;
+        }
+        self.is_due()
+    }
+
+    /// Called when the countdown has fallen below zero: starts over, answers whether to sample.
+    pub(crate) fn is_due(&self) -> bool {
+        if self.0.load(Relaxed) < FORCED {
+            return false;
+        }
+        self.redraw();
+        is_on()
+    }
+}
+
+/// Xorshift (Marsaglia 2003). Threads may race; then two of them draw the same number once.
+fn next_random() -> u64 {
+    let mut x = RANDOM.load(Relaxed);
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    RANDOM.store(x, Relaxed);
+    x
+}
+
+/// An exponentially distributed distance with mean `interval` from 64 random bits: `-ln(u) * interval`, rounded down.
+pub(crate) fn distance(random: u64, interval: u64) -> i64 {
+    let uniform = ((random >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    (-ln(uniform) * interval as f64) as i64
+}
+
+/// The natural logarithm of a positive normal number, to 1e-9 (there is no library to ask).
+fn ln(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as i64 - 1023;
+    let mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    // ln(m) = 2 artanh((m - 1) / (m + 1)), |argument| <= 1/3.
+    let z = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = z * z;
+    let series = (0..9).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+    2.0 * z * series + exponent as f64 * core::f64::consts::LN_2
+}
+
+fn filter_of(ptr: usize) -> &'static AtomicU8 {
+    let hash = (ptr as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 46;
+    &FILTER[hash as usize & (FILTER_BYTES - 1)]
+}
+
+/// Notes that the block at `ptr` is sampled.
+pub(crate) fn note(ptr: usize) {
+    let _ = filter_of(ptr).fetch_update(Relaxed, Relaxed, |n| (n < u8::MAX).then_some(n + 1));
+}
+
+/// Notes that the block at `ptr` is gone.
+pub(crate) fn forget(ptr: usize) {
+    let _ = filter_of(ptr).fetch_update(Relaxed, Relaxed, |n| (n > 0 && n < u8::MAX).then(|| n - 1));
+}
+
+/// Whether the block at `ptr` may be sampled.
+#[inline]
+pub(crate) fn may_be_sampled(ptr: usize) -> bool {
+    filter_of(ptr).load(Relaxed) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_agrees_with_the_library() {
+        for x in [f64::MIN_POSITIVE, 1e-300, 1e-9, 0.1, 0.5, 0.999_999, 1.0, 1.5, 1.999_999, 2.0, 7.0] {
+            assert!((ln(x) - x.ln()).abs() < 1e-9 * x.ln().abs().max(1.0), "{x}: {} {}", ln(x), x.ln());
+        }
+    }
+
+    #[test]
+    fn distances_are_exponential() {
+        let mut random = 88_172_645_463_325_252_u64;
+        let interval = 65_536;
+        let n = 200_000;
+        let (mut sum, mut beyond) = (0.0, 0);
+        for _ in 0..n {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let distance = distance(random, interval);
+            sum += distance as f64;
+            beyond += u32::from(distance > interval as i64);
+        }
+        let mean = sum / f64::from(n) / interval as f64;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+        let share = f64::from(beyond) / f64::from(n);
+        assert!((share - (-1.0_f64).exp()).abs() < 0.005, "{share}");
+        assert!(super::distance(0, interval) > 0 && super::distance(u64::MAX, interval) == 0);
+    }
+
+    #[test]
+    fn filter_counts_what_shares_a_hash() {
+        let ptr = 0x7f00_1234_5000;
+        assert!(!may_be_sampled(ptr));
+        note(ptr);
+        note(ptr);
+        forget(ptr);
+        assert!(may_be_sampled(ptr));
+        forget(ptr);
+        assert!(!may_be_sampled(ptr));
+    }
+}
