@@ -73,7 +73,7 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
     let at = inject::find_instruction(pid, &mappings).ok_or(Fault::new(Step::Instruction, pid, 0))?;
     let leftovers = reap::leftovers(pid);
     hook.reached(1);
-    let (begin, stopped, seat) = stop(plan, signals)?;
+    let (begin, stopped, seat) = stop(plan.stop, signals)?;
     hook.reached(2);
     let outcome = copy_stopped(plan, &stopped, (seat, at), hook);
     if outcome.is_ok() {
@@ -101,7 +101,7 @@ fn copy_stopped(
     hook: &Hook,
 ) -> Result<Clones, Fault> {
     check(plan.stop.pid, stopped, at)?;
-    let extra = seccomp_options(plan, seat)?;
+    let extra = seccomp_options((plan.seccomp, plan.trust_seccomp), seat)?;
     clone_twice(seat, at, extra, hook)
 }
 
@@ -118,7 +118,7 @@ fn own_id(copy: Tracee) -> Result<i32, Fault> {
 }
 
 /// The mappings of a process that we may trace can be read: so this is what seizing it would say.
-fn unreadable(pid: i32, error: &std::io::Error) -> Fault {
+pub(crate) fn unreadable(pid: i32, error: &std::io::Error) -> Fault {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => Fault::new(Step::Seize, pid, libc_errno::EPERM),
         _ => Fault::new(Step::Gone, pid, 0),
@@ -126,11 +126,11 @@ fn unreadable(pid: i32, error: &std::io::Error) -> Fault {
 }
 
 /// Stops the target with at least one thread outside restartable sequences, which last some nanoseconds.
-fn stop(plan: &CopyPlan, signals: &OwnedFd) -> Result<(Instant, Stopped, Tracee), Fault> {
+pub(crate) fn stop(plan: StopPlan, signals: &OwnedFd) -> Result<(Instant, Stopped, Tracee), Fault> {
     let mut tries = 0;
     loop {
         let begin = Instant::now();
-        let stopped = Stopped::all(plan.stop, signals)?;
+        let stopped = Stopped::all(plan, signals)?;
         match seat(&stopped) {
             Ok(seat) => return Ok((begin, stopped, seat)),
             Err(fault) if tries == MAX_TRIES => return Err(fault),
@@ -185,16 +185,12 @@ fn in_restartable_sequence(held: &Held) -> bool {
     inside().unwrap_or(false)
 }
 
-/// Switches seccomp off for the threads that we trace with these options, where there is any.
-fn seccomp_options(plan: &CopyPlan, seat: Tracee) -> Result<u64, Fault> {
-    if plan.seccomp == 0 || seat.set_options(options::SUSPEND_SECCOMP).is_ok() {
-        return Ok(if plan.seccomp == 0 { 0 } else { options::SUSPEND_SECCOMP });
+/// Switches the target's seccomp (mode, and whether to trust filters) off for the threads that we trace with these options.
+pub(crate) fn seccomp_options((mode, trust): (u8, bool), seat: Tracee) -> Result<u64, Fault> {
+    if mode == 0 || seat.set_options(options::SUSPEND_SECCOMP).is_ok() {
+        return Ok(if mode == 0 { 0 } else { options::SUSPEND_SECCOMP });
     }
-    if plan.trust_seccomp && plan.seccomp == 2 {
-        Ok(0)
-    } else {
-        Err(Fault::new(Step::Seccomp, seat.0, i32::from(plan.seccomp)))
-    }
+    if trust && mode == 2 { Ok(0) } else { Err(Fault::new(Step::Seccomp, seat.0, i32::from(mode))) }
 }
 
 fn clone_twice(seat: Tracee, at: u64, extra: u64, hook: &Hook) -> Result<Clones, Fault> {

@@ -127,7 +127,7 @@ pub enum AttachError {
     Exited {
         /// The target.
         pid: i32,
-        /// "stopped", "copied" or "read".
+        /// "stopped", "copied", "read" or "attached to".
         during: &'static str,
     },
     /// The image went away while it was read.
@@ -155,6 +155,97 @@ pub enum AttachError {
         what: &'static str,
         /// The error.
         source: std::io::Error,
+    },
+    /// Not a Python that the agent can follow.
+    #[error("process {pid} is {found}; the agent can be put into {supported}")]
+    NotPython {
+        /// The target.
+        pid: i32,
+        /// What it is.
+        found: String,
+        /// What is supported.
+        supported: &'static str,
+    },
+    /// One recording at a time.
+    #[error(
+        "process {pid} is being recorded already, by process {collector}; end that recording first (heapray detach {pid})"
+    )]
+    AlreadyRecorded {
+        /// The target.
+        pid: i32,
+        /// Its collector, as it counts itself.
+        collector: u32,
+    },
+    /// It was started with the agent, whose collector is gone.
+    #[error(
+        "process {pid} was started by heapray run, which has ended; its agent is idle and cannot be used again: restart the process"
+    )]
+    StartedWithAgent {
+        /// The target.
+        pid: i32,
+    },
+    /// There is nothing to be taken out.
+    #[error("process {pid} has no agent of heapray's in it")]
+    NotRecorded {
+        /// The target.
+        pid: i32,
+    },
+    /// This build carries no agent.
+    #[error(
+        "this heapray was built for another architecture without its agent; build it on a machine of that kind"
+    )]
+    NoImage,
+    /// The agent image is not one.
+    #[error("the agent of this heapray cannot be used: {source}")]
+    BadImage {
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// Returns to addresses that were never called are faults there.
+    #[error(
+        "process {pid} runs with a shadow stack, which forbids the calls that attaching needs; start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, or with heapray run"
+    )]
+    ShadowStack {
+        /// The target.
+        pid: i32,
+    },
+    /// seccomp could kill the target for our system calls.
+    #[error(
+        "process {pid} is confined by seccomp (mode {mode}), which may kill it for the calls that attaching needs (memfd_create, mmap, mprotect), and heapray may         not suspend that (it takes CAP_SYS_ADMIN outside the sandbox); run heapray as root on the host, or start the process with heapray run"
+    )]
+    SeccompAgent {
+        /// The target.
+        pid: i32,
+        /// 1 strict, 2 filters.
+        mode: u8,
+    },
+    /// Memory for the agent could not be mapped.
+    #[error(
+        "cannot map memory for the agent in {pid}: {source}; its address space or its memory may be limited (ulimit -v, the control group)"
+    )]
+    MapFailed {
+        /// The target.
+        pid: i32,
+        /// The error.
+        source: std::io::Error,
+    },
+    /// The agent would not start.
+    #[error("the agent would not start in {pid}: {reason}")]
+    AgentRefused {
+        /// The target.
+        pid: i32,
+        /// Why.
+        reason: String,
+    },
+    /// The agent failed inside the target, which runs on.
+    #[error(
+        "the agent failed in {pid} ({what}); the process runs on, with the agent's memory left in it: this is a bug of heapray's, please report it"
+    )]
+    AgentFailed {
+        /// The target.
+        pid: i32,
+        /// How.
+        what: String,
     },
     /// Not a core file that we can read.
     #[error("cannot read core file {path}: {reason}")]

@@ -26,10 +26,22 @@ pub(crate) enum Step {
     Ptrace = 9,
     /// All threads are inside restartable sequences.
     Sequence = 10,
+    /// Memory or a memory file could not be had in the target; `number` is the error.
+    Map = 11,
+    /// The target's memory could not be written; `number` is the error.
+    Write = 12,
+    /// The memory file could not be opened here; `number` is the error.
+    Shared = 13,
+    /// The agent would not start; `number` is its answer.
+    Refused = 14,
+    /// The agent had an accident; `number` is the signal.
+    Crashed = 15,
+    /// The agent did not end.
+    Hung = 16,
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::Seize,
         Self::Stop,
         Self::Gone,
@@ -40,6 +52,12 @@ impl Step {
         Self::Seccomp,
         Self::Ptrace,
         Self::Sequence,
+        Self::Map,
+        Self::Write,
+        Self::Shared,
+        Self::Refused,
+        Self::Crashed,
+        Self::Hung,
     ];
 
     /// The step with this number.

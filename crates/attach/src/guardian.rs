@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 use heapray_linux::{PidFd, Tracee};
 
 use crate::copy::{self, CopyPlan, Taken};
+use crate::enter::{self, EnterPlan};
+use crate::fault::{Fault, Step};
 use crate::hook::Hook;
+use crate::leave::{self, LeavePlan};
 use crate::message::{End, Message, ThreadWords};
 use crate::reap::{self, Parent};
-use crate::stop::{Held, StopPlan, Stopped, release_laggards};
+use crate::stop::{Held, StopPlan, Stopped, release_laggards, wait_for_news};
 
 /// How often limits are looked at while an image is kept.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,11 +37,13 @@ pub(crate) struct Plan {
     pub(crate) floor_bytes: u64,
 }
 
-/// Copy, or stop for the time of the read.
-#[derive(Clone, Copy, Debug)]
+/// Copy, or stop for the time of the read; put an agent in and keep it until heapray ends, or take one out.
+#[derive(Clone, Debug)]
 pub(crate) enum Task {
     Copy(CopyPlan),
     InPlace(StopPlan),
+    Enter(Box<EnterPlan>, Duration),
+    Leave(Box<LeavePlan>),
 }
 
 /// heapray's end of a guardian. Dropping it ends the guardian's work, and waits for that.
@@ -60,6 +65,11 @@ impl Guardian {
             watch.run(&plan)
         })?;
         Ok(Self { channel: Some(ours), pid })
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// The next message; waits for it.
@@ -121,11 +131,13 @@ impl Watch {
     fn run(&self, plan: &Plan) -> i32 {
         let Ok(signals) = heapray_linux::signals_as_descriptor() else { return 1 };
         let begin = Instant::now();
-        let outcome = match plan.task {
+        let outcome = match &plan.task {
             Task::Copy(copy) => {
-                copy::take(&copy, &signals, &self.hook).map(|taken| self.keep_copy(plan, taken, &signals))
+                copy::take(copy, &signals, &self.hook).map(|taken| self.keep_copy(plan, taken, &signals))
             }
-            Task::InPlace(stop) => Stopped::all(stop, &signals).map(|stopped| {
+            Task::Enter(enter, patience) => self.keep_agent(enter, *patience, &signals),
+            Task::Leave(leave) => self.take_out(leave, &mut Vec::new(), &signals),
+            Task::InPlace(stop) => Stopped::all(*stop, &signals).map(|stopped| {
                 let ready = ready(stop.pid, (begin.elapsed(), Duration::ZERO), &stopped.held);
                 self.say(&ready);
                 let why = self.keep(&Keep { plan, copy: None, target: stop.pid }, &mut Vec::new(), &signals);
@@ -143,7 +155,7 @@ impl Watch {
     }
 
     fn keep_copy(&self, plan: &Plan, mut taken: Taken, signals: &OwnedFd) {
-        let Task::Copy(copy) = plan.task else { return };
+        let Task::Copy(copy) = &plan.task else { return };
         self.say(&ready(taken.copy.0, (taken.pause, taken.fork_cost), &taken.threads));
         taken.threads = Vec::new();
         self.hook.reached(9);
@@ -169,15 +181,58 @@ impl Watch {
         self.say(&Message::Ended { why, pause: taken.pause });
     }
 
+    /// Puts an agent in, waits until heapray lets go, or ends, or the target does, and takes it out again.
+    fn keep_agent(&self, plan: &EnterPlan, patience: Duration, signals: &OwnedFd) -> Result<(), Fault> {
+        let mut entered =
+            enter::enter(plan, signals, &self.hook, &|| !self.is_over(Duration::ZERO, signals))?;
+        let descriptor = entered.shared.as_fd().as_raw_fd();
+        self.say(&Message::Attached { base: entered.arena.base, descriptor, pause: entered.pause });
+        self.hook.reached(9);
+        let pid = plan.stop.pid;
+        while !self.is_over(TICK, signals) {
+            heapray_linux::drain(signals);
+            release_laggards(pid, &mut entered.laggards);
+            if heapray_linux::stat(pid).map_or(true, |stat| matches!(stat.state, 'Z' | 'X')) {
+                return Err(Fault::new(Step::Gone, pid, 0));
+            }
+        }
+        let leave = LeavePlan {
+            stop: plan.stop,
+            seccomp: plan.seccomp,
+            trust_seccomp: plan.trust_seccomp,
+            arena: entered.arena,
+            patience,
+        };
+        self.take_out(&leave, &mut entered.laggards, signals)
+    }
+
+    fn take_out(&self, plan: &LeavePlan, laggards: &mut Vec<Tracee>, signals: &OwnedFd) -> Result<(), Fault> {
+        let outcome = leave::leave(plan, signals, &self.hook).map(|left| {
+            self.say(&Message::Left { rest: left.rest, pause: left.pause });
+            laggards.extend(left.laggards);
+        });
+        // A thread in the kernel is ours until it wakes; ending before that would let it on as well, but stopped (ptrace(2)).
+        while !laggards.is_empty() {
+            wait_for_news(signals, TICK);
+            release_laggards(plan.stop.pid, laggards);
+        }
+        outcome
+    }
+
+    /// Whether heapray has let go or has ended, waiting for that or a signal at most so long.
+    fn is_over(&self, timeout: Duration, signals: &OwnedFd) -> bool {
+        let mut interests: Vec<BorrowedFd<'_>> = vec![self.channel.as_fd(), signals.as_fd()];
+        interests.extend(self.heapray.as_ref().map(|fd| fd.as_fd()));
+        let ready = heapray_linux::poll(&interests, timeout).unwrap_or_else(|_| vec![true]);
+        ready[0] || ready.get(2) == Some(&true)
+    }
+
     /// Waits until heapray lets go, or ends, or a budget does.
     fn keep(&self, keep: &Keep<'_>, laggards: &mut Vec<Tracee>, signals: &OwnedFd) -> End {
         let deadline = Instant::now() + keep.plan.time_budget;
         loop {
-            let mut interests: Vec<BorrowedFd<'_>> = vec![self.channel.as_fd(), signals.as_fd()];
-            interests.extend(self.heapray.as_ref().map(|fd| fd.as_fd()));
             let left = deadline.saturating_duration_since(Instant::now());
-            let ready = heapray_linux::poll(&interests, left.min(TICK)).unwrap_or_else(|_| vec![true]);
-            if ready[0] || ready.get(2) == Some(&true) {
+            if self.is_over(left.min(TICK), signals) {
                 return End::Released;
             }
             heapray_linux::drain(signals);

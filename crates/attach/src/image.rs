@@ -181,7 +181,7 @@ fn start(target: &Target, plan: Plan, options: CopyOptions) -> Result<Image, Att
             image.check().map(|()| image)
         }
         Ok(Message::Failed(fault)) => Err(explain(target, fault)),
-        Ok(Message::Ended { .. }) => Err(AttachError::Guardian { pid, what: "gave up at once".to_owned() }),
+        Ok(_) => Err(AttachError::Guardian { pid, what: "gave up at once".to_owned() }),
         Err(error) => Err(AttachError::Guardian { pid, what: format!("ended too early ({error})") }),
     }
 }
@@ -258,7 +258,7 @@ fn describe(target: &Target, threads: Vec<ThreadWords>) -> Vec<StoppedThread> {
 }
 
 /// The guardian's fault, with its cause and what to try.
-fn explain(target: &Target, fault: Fault) -> AttachError {
+pub(crate) fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let tid = fault.tid;
     let source = std::io::Error::from_raw_os_error(fault.number);
@@ -285,7 +285,8 @@ fn explain(target: &Target, fault: Fault) -> AttachError {
         Step::WaitsForAll => AttachError::WaitsForAll { pid, tid },
         Step::Native => AttachError::NotNative { pid },
         Step::Seccomp => AttachError::Seccomp { pid, mode: u8::try_from(fault.number).unwrap_or(2) },
-        Step::Ptrace => AttachError::System { pid, what: "ptrace", source },
+        // The rest is an agent's, and explained there.
+        _ => AttachError::System { pid, what: "ptrace", source },
     }
 }
 

@@ -6,32 +6,42 @@
 //!
 //! Nothing here knows what CPython's memory means.
 
+mod agent;
 mod agent_image;
+mod arena;
+mod call;
 mod chunk;
 mod copy;
 mod core;
+mod enter;
 mod error;
 mod fault;
 mod guardian;
 mod hook;
 mod image;
 mod inject;
+mod inside;
 mod launch;
+mod leave;
 mod memory;
 mod message;
 mod preflight;
 mod preload;
+mod python;
 mod reap;
+mod recording;
 mod shared;
 mod source;
 mod stop;
 mod tree;
 
 pub use crate::core::core;
+pub use agent::{AttachOptions, Attached, Detached, attach_agent, detach_agent};
 pub use agent_image::agent_image;
 pub use error::AttachError;
 pub use image::{CopyOptions, Image, ImageKind, Released, StoppedThread, copy, in_place};
 pub use launch::{Ending, LaunchError, Launched, launch};
 pub use memory::{DEFAULT_BUDGET_BYTES, ImageMemory, MemoryStats};
+pub use recording::{Command, Recording, find_recording};
 pub use shared::{SHARED_NAME, SharedFile, SharedPlan, Slot};
 pub use tree::tree;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use heapray_linux::arch::REGISTER_COUNT;
 
 use crate::fault::{Fault, Step};
+use crate::leave::Rest;
 
 /// More words than any process has threads times registers.
 const MAX_WORDS: u64 = 1 << 26;
@@ -46,6 +47,10 @@ pub(crate) enum Message {
     Failed(Fault),
     /// It is no more. `pause`: how long the target was stopped in all.
     Ended { why: End, pause: Duration },
+    /// An agent records; the guardian has its memory file open under this descriptor.
+    Attached { base: u64, descriptor: i32, pause: Duration },
+    /// An agent's hooks are out.
+    Left { rest: Rest, pause: Duration },
 }
 
 impl Message {
@@ -87,6 +92,10 @@ impl Message {
             }
             Self::Failed(fault) => vec![2, fault.step as u64, from_i32(fault.tid), from_i32(fault.number)],
             Self::Ended { why, pause } => vec![3, *why as u64, nanos(*pause)],
+            Self::Attached { base, descriptor, pause } => {
+                vec![4, *base, from_i32(*descriptor), nanos(*pause)]
+            }
+            Self::Left { rest, pause } => vec![5, *rest as u64, nanos(*pause)],
         }
     }
 
@@ -104,6 +113,14 @@ impl Message {
                 let all = [End::Released, End::Time, End::Memory, End::Killed, End::Exited];
                 let why = all.into_iter().find(|end| *end as u64 == why)?;
                 Some(Self::Ended { why, pause: Duration::from_nanos(pause) })
+            }
+            [4, base, descriptor, pause] => Some(Self::Attached {
+                base,
+                descriptor: to_i32(descriptor),
+                pause: Duration::from_nanos(pause),
+            }),
+            [5, rest, pause] => {
+                Some(Self::Left { rest: Rest::from_number(rest)?, pause: Duration::from_nanos(pause) })
             }
             _ => None,
         }
@@ -151,5 +168,7 @@ mod tests {
         });
         check(&Message::Failed(Fault::new(Step::Clone, -1, 12)));
         check(&Message::Ended { why: End::Memory, pause: second });
+        check(&Message::Attached { base: 4096, descriptor: 5, pause: second });
+        check(&Message::Left { rest: Rest::Thread, pause: second });
     }
 }

@@ -19,6 +19,15 @@ pub(crate) struct Target {
 
 /// Checks that process `pid` can be stopped at all.
 pub(crate) fn target(pid: i32) -> Result<Target, AttachError> {
+    let target = present(pid)?;
+    if target.status.tracer != 0 {
+        return Err(already_traced(pid, target.status.tracer));
+    }
+    Ok(target)
+}
+
+/// Checks that process `pid` is one that has memory.
+pub(crate) fn present(pid: i32) -> Result<Target, AttachError> {
     if pid == std::process::id().cast_signed() {
         return Err(AttachError::Itself { pid });
     }
@@ -33,9 +42,6 @@ pub(crate) fn target(pid: i32) -> Result<Target, AttachError> {
     }
     if status.kernel_thread && !matches!(status.state, 'Z' | 'X') {
         return Err(AttachError::KernelThread { pid });
-    }
-    if status.tracer != 0 {
-        return Err(already_traced(pid, status.tracer));
     }
     Ok(Target { status, start_ticks: stat.start_ticks })
 }
@@ -63,6 +69,27 @@ pub(crate) fn room(pid: i32, status: &Status) -> Result<(), AttachError> {
         return Err(AttachError::NoRoom { pid, what: "the control group's pids.max", have, need });
     }
     Ok(())
+}
+
+/// Checks what an agent needs beyond a stop.
+pub(crate) fn agent(pid: i32, status: &Status) -> Result<(), AttachError> {
+    if status.shadow_stack {
+        return Err(AttachError::ShadowStack { pid });
+    }
+    if let Err(error) = heapray_linux::mappings(pid) {
+        return Err(match error.kind() {
+            std::io::ErrorKind::PermissionDenied => denial(pid, status),
+            _ => AttachError::NoSuchProcess { pid },
+        });
+    }
+    Ok(())
+}
+
+/// Whether we live under as many seccomp filters as the target, which are then the same (a container's): calls that they forbid
+/// fail with an error, or we would not be here.
+pub(crate) fn shares_filters(status: &Status) -> bool {
+    let own = heapray_linux::status(std::process::id().cast_signed()).unwrap_or_default();
+    status.seccomp == 2 && own.seccomp == 2 && own.seccomp_filters == status.seccomp_filters
 }
 
 /// Bytes that the target may make the kernel copy while it is read: a guess, 2 % of its memory, at least 32 MiB.

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the file; the agent knows its own entry in `LD_PRELOAD` by it.
-const FILE_NAME: &str = "heapray-agent.so";
+pub(crate) const FILE_NAME: &str = "heapray-agent.so";
 /// How many names are tried in one folder before it is given up.
 const MAX_TRIES: u32 = 100;
 

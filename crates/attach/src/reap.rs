@@ -12,7 +12,7 @@ use heapray_linux::{Stop, Tracee, options};
 
 use crate::fault::{Fault, Step};
 use crate::inject;
-use crate::stop::{Settled, let_on, settle_now, wait_for_news};
+use crate::stop::{Settled, is_ours, let_on, settle_now, wait_for_news};
 
 const WNOHANG: u64 = 1;
 const WALL: u64 = 0x4000_0000;
@@ -121,12 +121,6 @@ fn try_in(parent: &Parent, thread: Tracee, children: &[i32], signals: &OwnedFd) 
         let_on(parent.pid, thread);
     }
     outcome
-}
-
-/// A thread that did not stop in time at an earlier try is still traced by us.
-fn is_ours(pid: i32, thread: Tracee) -> bool {
-    let own = std::process::id().cast_signed();
-    heapray_linux::thread_status(pid, thread.0).is_ok_and(|status| status.tracer == own)
 }
 
 fn await_stop(thread: Tracee, signals: &OwnedFd) -> Result<(), Fault> {

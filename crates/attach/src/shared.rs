@@ -77,21 +77,44 @@ impl SharedFile {
     /// Those of making and mapping it; `InvalidInput` where the plan asks for what cannot be.
     pub fn create(plan: &SharedPlan) -> io::Result<Self> {
         check(plan)?;
-        Self::fill(SharedMemory::create(SHARED_NAME, plan.file_bytes())?, plan)
+        Self::fill(SharedMemory::create(SHARED_NAME, plan.file_bytes())?, plan, std::process::id())
     }
 
-    /// Makes a memory file that is empty or zero, made by somebody else, a recording's.
+    /// Makes an empty memory file that somebody else has made the one of a recording. `collector`: who will drain it.
     ///
     /// # Errors
     /// As [`SharedFile::create`].
-    pub fn create_in(file: OwnedFd, plan: &SharedPlan) -> io::Result<Self> {
+    pub fn create_in(file: OwnedFd, plan: &SharedPlan, collector: u32) -> io::Result<Self> {
         check(plan)?;
         let file = std::fs::File::from(file);
         file.set_len(plan.file_bytes())?;
-        Self::fill(SharedMemory::open(file.into())?, plan)
+        Self::fill(SharedMemory::open(file.into())?, plan, collector)
     }
 
-    fn fill(memory: SharedMemory, plan: &SharedPlan) -> io::Result<Self> {
+    /// Opens the memory file of a recording that was made elsewhere.
+    ///
+    /// # Errors
+    /// Those of mapping it; `InvalidData` where it is none, or one of another version.
+    pub fn open(file: OwnedFd) -> io::Result<Self> {
+        let memory = SharedMemory::open(file)?;
+        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+        // SAFETY: `Control` is made of atomic integers only.
+        let control: &Control = unsafe { memory.view(0) }.ok_or_else(damaged)?;
+        let number = |field: &std::sync::atomic::AtomicU32| {
+            usize::try_from(field.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+        };
+        let is_ours = control.magic.load(Ordering::Acquire) == ring::RING_MAGIC
+            && control.version.load(Ordering::Relaxed) == ring::RING_VERSION;
+        let (n_slots, slot_bytes) = (number(&control.n_slots), number(&control.slot_bytes));
+        let ring_bytes = slot_bytes.checked_sub(ring::RING_OFFSET).ok_or_else(damaged)?;
+        let plan = SharedPlan { n_slots, ring_bytes, ..SharedPlan::default() };
+        if !is_ours || check(&plan).is_err() || plan.file_bytes() > memory.len_bytes() {
+            return Err(damaged());
+        }
+        Ok(Self { memory, n_slots, slot_bytes })
+    }
+
+    fn fill(memory: SharedMemory, plan: &SharedPlan, collector: u32) -> io::Result<Self> {
         let inode = file_inode(memory.as_fd())?;
         let slot_bytes = ring::slot_bytes(plan.ring_bytes);
         let shared = Self { memory, n_slots: plan.n_slots, slot_bytes };
@@ -105,7 +128,7 @@ impl SharedFile {
         set(&control.flags, plan.flags);
         set(&control.recording, u32::from(plan.recording));
         set(&control.signal, plan.signal);
-        set(&control.collector_pid, std::process::id());
+        set(&control.collector_pid, collector);
         control.sample_interval.store(plan.sample_interval, Ordering::Relaxed);
         control.file_inode.store(inode, Ordering::Relaxed);
         // Last: who finds the magic may read the rest.
@@ -293,6 +316,19 @@ mod tests {
         slot.header().head.store(9, Ordering::Relaxed);
         shared.wipe(1).expect("a hole");
         assert_eq!(slot.header().head.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_file_is_opened_only_where_it_is_a_recordings() {
+        let first = small();
+        let again = || first.as_fd().try_clone_to_owned().expect("a descriptor");
+        assert_eq!(SharedFile::open(again()).expect("ours").n_slots(), 3);
+        first.control().n_slots.store(4, Ordering::Relaxed);
+        assert!(SharedFile::open(again()).is_err(), "longer than it is");
+        first.control().slot_bytes.store(5, Ordering::Relaxed);
+        assert!(SharedFile::open(again()).is_err());
+        let other = SharedMemory::create(c"other", 1 << 20).expect("memory files are to be had");
+        assert!(SharedFile::open(other.as_fd().try_clone_to_owned().expect("a descriptor")).is_err());
     }
 
     #[test]

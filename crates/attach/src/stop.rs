@@ -87,9 +87,17 @@ fn seize(pid: i32, tid: i32) -> Result<bool, Fault> {
         Err(error) => match (error.raw_os_error(), heapray_linux::thread_stat(pid, tid)) {
             (Some(libc_errno::ESRCH), _) | (_, Err(_)) => Ok(false),
             (_, Ok(stat)) if matches!(stat.state, 'Z' | 'X') => Ok(false),
+            // A laggard of an earlier stop.
+            (_, Ok(_)) if is_ours(pid, tracee) => Ok(tracee.interrupt().is_ok()),
             (number, Ok(_)) => Err(Fault::new(Step::Seize, tid, number.unwrap_or(0))),
         },
     }
+}
+
+/// A thread that did not stop in time at an earlier try is still traced by us.
+pub(crate) fn is_ours(pid: i32, thread: Tracee) -> bool {
+    let own = std::process::id().cast_signed();
+    heapray_linux::thread_status(pid, thread.0).is_ok_and(|status| status.tracer == own)
 }
 
 /// Waits until each of `waiting` has stopped, ended, or is known to sleep in the kernel.

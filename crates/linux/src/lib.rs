@@ -10,6 +10,7 @@ mod elf;
 mod files;
 mod guard;
 mod load_image;
+mod loader;
 mod maps;
 mod noexec;
 mod pidfd;
@@ -31,6 +32,7 @@ pub use guard::{
     signals_as_descriptor, silence,
 };
 pub use load_image::{ImageSegment, LoadImage};
+pub use loader::r_debug;
 pub use maps::{Mapping, mappings, parse_mappings};
 pub use noexec::may_execute_in;
 pub use pidfd::{PidFd, kill};

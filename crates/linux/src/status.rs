@@ -27,6 +27,10 @@ pub struct Status {
     pub threads: u32,
     /// 0 none, 1 strict, 2 filters.
     pub seccomp: u8,
+    /// How many seccomp filters.
+    pub seccomp_filters: u32,
+    /// Returns are checked against a shadow stack (x86-64 CET).
+    pub shadow_stack: bool,
     /// Effective capabilities, a bit each.
     pub capabilities: u64,
     /// Address space, in bytes.
@@ -89,6 +93,8 @@ fn set(status: &mut Status, key: &str, value: &str) {
         "NSpid" => status.namespace_ids = value.split_ascii_whitespace().map(number).collect(),
         "Threads" => status.threads = number(value),
         "Seccomp" => status.seccomp = number(value),
+        "Seccomp_filters" => status.seccomp_filters = number(value),
+        "x86_Thread_features" => status.shadow_stack = value.split(' ').any(|word| word == "shstk"),
         "CapEff" => status.capabilities = mask(value),
         "VmSize" => {
             status.size_bytes = kibibytes(value);

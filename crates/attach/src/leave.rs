@@ -1,0 +1,154 @@
+//! Takes an agent out of a target: hooks first, then its memory, once nobody can come back to it. Runs in the guardian.
+//!
+//! Two stops. In the first the agent puts every function back; from then on nobody new enters it. Then memory is searched for
+//! pointers that somebody has kept, while the target runs. In the second stop, if no thread has a register or a word on its
+//! stack that leads into the agent, everything is unmapped; else the target runs on, and it is tried again.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use heapray_linux::{RemoteMemory, Tracee};
+
+use crate::arena::{Arena, Stage};
+use crate::call;
+use crate::enter::{Seat, function_call, sit};
+use crate::fault::{Fault, Step};
+use crate::hook::Hook;
+use crate::inside::{self, Kept, Sought};
+use crate::stop::{StopPlan, Stopped, wait_for_news};
+
+/// Pauses between tries to unmap.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// What the agent answers where it is not there any more, as after a failed start.
+const NOTHING_TO_STOP: i64 = 0;
+
+/// What the guardian is to take out.
+#[derive(Clone, Debug)]
+pub(crate) struct LeavePlan {
+    pub(crate) stop: StopPlan,
+    pub(crate) seccomp: u8,
+    pub(crate) trust_seccomp: bool,
+    pub(crate) arena: Arena,
+    /// How long to try to unmap.
+    pub(crate) patience: Duration,
+}
+
+/// Why the agent's memory stays in the target, without any use; or that it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Rest {
+    /// Nothing of it is left.
+    Nothing = 0,
+    /// The agent says that a hook of its own is still held by somebody.
+    Held = 1,
+    /// A pointer to it stands in memory.
+    Pointer = 2,
+    /// A thread is inside it, or seems to be.
+    Thread = 3,
+    /// There was no time to search all memory.
+    Unsearched = 4,
+}
+
+impl Rest {
+    const ALL: [Self; 5] = [Self::Nothing, Self::Held, Self::Pointer, Self::Thread, Self::Unsearched];
+
+    /// The rest with this number.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|rest| *rest as u64 == number)
+    }
+}
+
+/// The hooks are out.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) rest: Rest,
+    /// The longest stop.
+    pub(crate) pause: Duration,
+    pub(crate) laggards: Vec<Tracee>,
+}
+
+/// Takes the agent out.
+pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<Left, Fault> {
+    hook.reached(10);
+    let deadline = Instant::now() + plan.patience;
+    let mut left = Left { rest: Rest::Nothing, pause: Duration::ZERO, laggards: Vec::new() };
+    let stacks = stop_hooks(plan, signals, hook, &mut left)?;
+    hook.reached(13);
+    if left.rest != Rest::Nothing {
+        return Ok(left);
+    }
+    let own = plan.arena.ranges(&RemoteMemory::new(plan.stop.pid));
+    let sought = Sought { text: &plan.arena.text, own: &own, stacks: &stacks };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        left.rest = match inside::kept(plan.stop.pid, &sought, deadline) {
+            Kept::Nowhere => unmap_if_unused(plan, signals, hook, &mut left)?,
+            Kept::In(_) => Rest::Pointer,
+            Kept::Unknown => Rest::Unsearched,
+        };
+        if left.rest == Rest::Nothing || Instant::now() + pause > deadline {
+            return Ok(left);
+        }
+        wait_for_news(signals, pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+/// The first stop: hooks out. The answer is where the threads' stacks are.
+fn stop_hooks(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Vec<u64>, Fault> {
+    let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
+    hook.reached(11);
+    let stacks = stopped.held.iter().map(|held| held.registers.stack_pointer()).collect();
+    let outcome = stop_agent(&plan.arena, seat, signals);
+    hook.reached(12);
+    resume(stopped, begin, left);
+    left.rest = outcome?;
+    Ok(stacks)
+}
+
+fn resume(stopped: Stopped, begin: Instant, left: &mut Left) {
+    left.laggards.extend(stopped.resume());
+    left.pause = left.pause.max(begin.elapsed());
+}
+
+/// Has the target call `heapray_stop`, unless that was done before or its code never ran.
+fn stop_agent(arena: &Arena, seat: Seat, signals: &OwnedFd) -> Result<Rest, Fault> {
+    // As it is now: another guardian may have come before.
+    let memory = RemoteMemory::new(seat.pid);
+    let now = Arena::read(&memory, arena.base).ok_or(Fault::new(Step::Gone, seat.pid, 0))?;
+    if now.stage != Stage::Started {
+        return Ok(Rest::Nothing);
+    }
+    let answer = call::function(seat.thread, &function_call(arena, arena.stop), signals)?;
+    let stopped = Arena { stage: Stage::Stopped, ..arena.clone() };
+    seat.write(stopped.base, &stopped.header())?;
+    match answer {
+        NOTHING_TO_STOP => Ok(Rest::Nothing),
+        1.. => Ok(Rest::Held),
+        _ => Err(Fault::new(Step::Refused, seat.thread.0, i32::try_from(answer).unwrap_or(i32::MIN))),
+    }
+}
+
+/// The second stop: unmaps everything where no thread is inside.
+fn unmap_if_unused(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Rest, Fault> {
+    hook.reached(14);
+    let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
+    let pid = plan.stop.pid;
+    // A thread that sleeps in the kernel cannot be asked: it may come back to the agent.
+    let is_used =
+        !stopped.laggards.is_empty() || inside::thread_inside(pid, &stopped.held, &plan.arena.text).is_some();
+    hook.reached(15);
+    let outcome = if is_used { Ok(Rest::Thread) } else { unmap(plan, seat).map(|()| Rest::Nothing) };
+    hook.reached(16);
+    resume(stopped, begin, left);
+    hook.reached(17);
+    outcome
+}
+
+fn unmap(plan: &LeavePlan, seat: Seat) -> Result<(), Fault> {
+    let mut ranges = plan.arena.ranges(&RemoteMemory::new(seat.pid));
+    // The header last: while anything is left, it says what.
+    ranges.rotate_left(1);
+    seat.unmap(&ranges)
+}

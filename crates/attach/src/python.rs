@@ -1,0 +1,59 @@
+//! Whether a running process is a Python that the agent can follow, found out without stopping it.
+
+use heapray_cpython::{Runtime, Unsupported};
+use heapray_linux::{ElfFile, FileRoot, Mapping};
+
+use crate::AttachError;
+use crate::memory::ImageMemory;
+use crate::source::Source;
+
+/// Memory kept while looking: some pieces of a MiB.
+const CACHE_BYTES: u64 = 16 << 20;
+/// A process that runs may change what is looked at; so often is looked again.
+const MAX_TRIES: usize = 3;
+
+/// The version of the Python that process `pid` runs (`sys.hexversion`).
+pub(crate) fn version(pid: i32) -> Result<u32, AttachError> {
+    let mut outcome = Err(Unsupported { found: String::new(), supported: "" });
+    for _ in 0..MAX_TRIES {
+        let missing = |_| AttachError::NoSuchProcess { pid };
+        let mappings = heapray_linux::mappings(pid).map_err(missing)?;
+        let files = candidates(pid, &mappings);
+        let symbol = |name: &str| {
+            files.iter().find_map(|(elf, bias)| elf.address_of(name).map(|linked| linked.wrapping_add(*bias)))
+        };
+        let memory = ImageMemory::new(Source::process(pid), &mappings, CACHE_BYTES);
+        outcome = Runtime::find(&memory, &symbol).map(|runtime| runtime.version_hex);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome.map_err(|Unsupported { found, supported }| AttachError::NotPython { pid, found, supported })
+}
+
+/// The files that may contain the interpreter, with what is added to their addresses: those with "python" in their names,
+/// and the executable.
+fn candidates(pid: i32, mappings: &[Mapping]) -> Vec<(ElfFile, u64)> {
+    let executable = heapray_linux::executable(pid).unwrap_or_default();
+    let root = FileRoot::Processes(vec![pid]);
+    let mut seen: Vec<&str> = Vec::new();
+    let mut out = Vec::new();
+    for mapping in mappings.iter().filter(|mapping| mapping.is_file()) {
+        let name = mapping.path.rsplit('/').next().unwrap_or_default();
+        let is_wanted = mapping.offset == 0
+            && ((name.contains("python") && !name.ends_with(".pyc"))
+                || executable.as_os_str() == mapping.path.as_str())
+            && !seen.contains(&mapping.path.as_str());
+        if !is_wanted {
+            continue;
+        }
+        seen.push(&mapping.path);
+        let elf = root.open(mapping).and_then(ElfFile::read);
+        if let Ok(elf) = elf
+            && let Some(bias) = elf.bias(mapping.start, mapping.offset)
+        {
+            out.push((elf, bias));
+        }
+    }
+    out
+}
