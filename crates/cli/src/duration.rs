@@ -22,7 +22,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Parses bytes, or bytes per hour (`/h` is allowed and means nothing more); decimal units.
+/// Parses bytes, or bytes per hour (`/h` is allowed and means nothing more); decimal units, and binary ones (`64KiB`).
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text.strip_suffix("/h").unwrap_or(text))?;
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -30,7 +30,10 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "k" | "kb" => 1e3,
         "m" | "mb" => 1e6,
         "g" | "gb" => 1e9,
-        _ => return Err(format!("unknown unit `{unit}`; write 500kB, 10MB or 1GB")),
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(format!("unknown unit `{unit}`; write 500kB, 10MB, 1GB or 64KiB")),
     };
     let bytes = number * factor;
     if !(0.0..=1e18).contains(&bytes) {
@@ -72,6 +75,7 @@ mod tests {
         assert_eq!(parse_bytes("10MB/h"), Ok(10_000_000));
         assert_eq!(parse_bytes("2gb"), Ok(2_000_000_000));
         assert_eq!(parse_bytes("123"), Ok(123));
+        assert_eq!(parse_bytes("64KiB"), Ok(65_536));
         assert!(parse_bytes("12 parsecs").is_err());
     }
 }

@@ -1,7 +1,9 @@
 //! The command line as typed: subcommands and the options that several of them share. Meaning is checked later,
 //! when each command makes its plan.
 
-use crate::command::{chain, cycles, find, growth, holders, info, leaks, refs, snapshot, types, why};
+use crate::command::{
+    attach, chain, cycles, find, growth, holders, info, leaks, refs, run, snapshot, switch, types, why,
+};
 use crate::target::Target;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -25,6 +27,16 @@ Exit status: 0 done, 1 a leak was found, 2 error.";
 /// One variant per subcommand, in the order of the help.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    /// Start a program and record its allocations, with all processes that it starts.
+    Run(run::RunFlags),
+    /// Record the allocations of a running process, without restarting it.
+    Attach(attach::AttachFlags),
+    /// End the recording of a process; it runs on.
+    Detach(switch::SwitchFlags),
+    /// Switch the recording of a process on.
+    On(switch::SwitchFlags),
+    /// Switch the recording of a process off.
+    Off(switch::SwitchFlags),
     /// Say what leaks: repeated snapshots, and a verdict.
     Leaks(leaks::LeaksFlags),
     /// Write the object graph of a process, or of a core file, to a file.

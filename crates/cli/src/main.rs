@@ -10,6 +10,7 @@ mod live;
 mod load;
 mod output;
 mod progress;
+mod recording;
 mod target;
 
 use std::process::ExitCode;

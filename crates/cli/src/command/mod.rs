@@ -1,5 +1,6 @@
 //! One file per subcommand: its flags, its plan, its run.
 
+pub(crate) mod attach;
 pub(crate) mod chain;
 pub(crate) mod cycles;
 pub(crate) mod find;
@@ -8,7 +9,9 @@ pub(crate) mod holders;
 pub(crate) mod info;
 pub(crate) mod leaks;
 pub(crate) mod refs;
+pub(crate) mod run;
 pub(crate) mod snapshot;
+pub(crate) mod switch;
 pub(crate) mod types;
 pub(crate) mod why;
 
@@ -18,6 +21,11 @@ use std::process::ExitCode;
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
+        Command::Run(flags) => return run::run(&flags),
+        Command::Attach(flags) => attach::run(&flags),
+        Command::Detach(flags) => switch::detach(&flags),
+        Command::On(flags) => switch::switch(&flags, true),
+        Command::Off(flags) => switch::switch(&flags, false),
         Command::Leaks(flags) => return leaks::run(&flags),
         Command::Snapshot(flags) => snapshot::run(&flags),
         Command::Types(flags) => types::run(&flags),

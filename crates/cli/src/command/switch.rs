@@ -1,0 +1,83 @@
+//! `on`, `off` and `detach`: tell the heapray that records a process, from another terminal.
+
+use anyhow::bail;
+use clap::Args;
+use heapray_attach::{AttachOptions, Command, Recording, detach_agent, find_recording};
+use std::time::{Duration, Instant};
+
+/// How long the collector may take to obey; it looks at least every 50 ms.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often to look whether it has.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Options of `heapray on`, `off` and `detach`.
+#[derive(Args, Debug)]
+pub(crate) struct SwitchFlags {
+    /// A process that is being recorded.
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pid: u32,
+}
+
+/// Switches recording on or off, and waits until it is.
+pub(crate) fn switch(flags: &SwitchFlags, on: bool) -> anyhow::Result<()> {
+    let recording = find(flags)?;
+    if recording.is_finished {
+        bail!("cannot switch the recording of process {}: its recording has ended", flags.pid);
+    }
+    recording.ask(if on { Command::On } else { Command::Off })?;
+    wait(flags, |recording| recording.is_none_or(|recording| recording.is_on == on))
+}
+
+/// Ends the recording: `attach` takes its agent out, `run` stops to record. Takes out an agent that was left behind.
+pub(crate) fn detach(flags: &SwitchFlags) -> anyhow::Result<()> {
+    let recording = find(flags)?;
+    let is_alive = |recording: &Recording| !recording.is_finished && beats(flags, recording);
+    if is_alive(&recording) {
+        recording.ask(Command::Detach)?;
+        return wait(flags, |recording| {
+            recording.is_none_or(|recording| recording.is_finished && !recording.is_attached)
+        });
+    }
+    if recording.is_attached {
+        detach_agent(flags.pid.cast_signed(), &AttachOptions::default())?;
+    }
+    Ok(())
+}
+
+fn find(flags: &SwitchFlags) -> anyhow::Result<Recording> {
+    match find_recording(flags.pid.cast_signed())? {
+        Some(recording) => Ok(recording),
+        None => bail!(
+            "process {} is not being recorded; start it with heapray run, or use heapray attach {}",
+            flags.pid,
+            flags.pid
+        ),
+    }
+}
+
+/// Whether somebody drains the recording.
+fn beats(flags: &SwitchFlags, before: &Recording) -> bool {
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        std::thread::sleep(PAUSE);
+        match find_recording(flags.pid.cast_signed()) {
+            Ok(Some(now)) if now.heartbeat == before.heartbeat => {}
+            Ok(Some(_)) => return true,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn wait(flags: &SwitchFlags, done: impl Fn(Option<Recording>) -> bool) -> anyhow::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        // A process that is gone is recorded by nobody.
+        if done(find_recording(flags.pid.cast_signed()).unwrap_or(None)) {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    bail!("the heapray that records process {} does not answer; is it stopped?", flags.pid)
+}

@@ -1,0 +1,224 @@
+//! What `run` and `attach` share: the flags that say what is recorded, their meaning, the file, the closing line.
+
+use crate::duration::{parse_bytes, parse_duration};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use heapray_collect::{Level, Mode, Plan, RssLimit, Summary};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Mean distance of samples unless told otherwise: a leak of 16 MiB then reads to 6 % (FACTS: standard error √(R/n)).
+const SAMPLE_INTERVAL: u64 = 64 << 10;
+
+/// Which events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ModeWord {
+    /// A sample, drawn by bytes: cheap enough to stay on.
+    #[default]
+    Sampled,
+    /// Every allocation and free.
+    Exact,
+}
+
+/// Whose allocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LevelWord {
+    /// The system's allocator: malloc, mmap and their kin.
+    Malloc,
+    /// Python's objects as well.
+    #[default]
+    Objects,
+}
+
+/// What to record.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RecordFlags {
+    /// File to write; default heapray-NAME-PID.hr in the working directory.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite FILE if it is there.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Record a sample of the allocations, or every one.
+    #[arg(long, value_enum, default_value_t)]
+    mode: ModeWord,
+    /// Mean bytes from one sample to the next; grows by itself with the live heap [default: 64KiB].
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    sample_interval: Option<u64>,
+    /// Record the system's allocator only, or Python's objects too.
+    #[arg(long, value_enum, default_value_t)]
+    level: LevelWord,
+    /// Record native frames too.
+    #[arg(long)]
+    native: bool,
+    /// Keep every event in the file, not only sums over time (with --mode exact; the file grows without bound).
+    #[arg(long)]
+    all_events: bool,
+    /// Stop recording after this time; the program goes on.
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) duration: Option<Duration>,
+    /// Do not record until `heapray on PID`, the signal, or the memory limit says so.
+    #[arg(long)]
+    start_paused: bool,
+    /// Start recording when a process has this much resident memory: bytes, or a share of its control group's limit.
+    #[arg(long, value_parser = parse_limit, value_name = "80%|BYTES")]
+    when_rss: Option<Limit>,
+    /// Switch recording on and off when heapray gets this signal.
+    #[arg(long, value_parser = parse_signal, value_name = "NAME")]
+    pub(crate) signal: Option<i32>,
+    /// Print nothing of our own at the end.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A limit as typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Limit(RssLimit);
+
+impl RecordFlags {
+    /// What is to be done, validated; `follow_exec` where programs that the process starts are recorded too.
+    pub(crate) fn plan(&self, command: Vec<OsString>, follow_exec: bool) -> anyhow::Result<Plan> {
+        let exact = self.mode == ModeWord::Exact;
+        if exact && self.sample_interval.is_some() {
+            bail!("cannot sample in exact mode: leave out --sample-interval, or --mode exact");
+        }
+        if self.all_events && !exact {
+            bail!("cannot keep every event of a sample: --all-events needs --mode exact");
+        }
+        if !exact && self.level == LevelWord::Malloc {
+            bail!("cannot leave out objects of a sample: --level malloc needs --mode exact");
+        }
+        if self.duration == Some(Duration::ZERO) {
+            bail!("cannot record for no time: --duration must be above 0");
+        }
+        let sample_interval = self.sample_interval.unwrap_or(SAMPLE_INTERVAL);
+        if !(256..=1 << 40).contains(&sample_interval) {
+            bail!("cannot sample every {sample_interval} bytes: --sample-interval is between 256 and 1 TB");
+        }
+        Ok(Plan {
+            mode: if exact { Mode::Exact } else { Mode::Sampled },
+            level: if self.level == LevelWord::Malloc { Level::Malloc } else { Level::Objects },
+            native: self.native,
+            all_events: self.all_events,
+            sample_interval,
+            recording: !self.start_paused && self.when_rss.is_none(),
+            signal: 0,
+            follow_exec,
+            command,
+            when_rss: self.when_rss.map(|limit| limit.0),
+        })
+    }
+}
+
+/// Parses `80%` or bytes.
+fn parse_limit(text: &str) -> Result<Limit, String> {
+    let Some(percent) = text.strip_suffix('%') else { return parse_bytes(text).and_then(above_zero) };
+    match percent.trim().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Limit(RssLimit::Share(percent / 100.0))),
+        _ => Err("a share is above 0 % and at most 100 %".into()),
+    }
+}
+
+fn above_zero(bytes: u64) -> Result<Limit, String> {
+    if bytes == 0 { Err("the limit must be above 0".into()) } else { Ok(Limit(RssLimit::Bytes(bytes))) }
+}
+
+/// Signals that a program may be sent for a purpose of its user's (signal(7), numbers of Linux).
+const SIGNALS: &[(&str, i32)] =
+    &[("HUP", 1), ("USR1", 10), ("USR2", 12), ("URG", 23), ("WINCH", 28), ("IO", 29), ("PWR", 30)];
+
+fn parse_signal(text: &str) -> Result<i32, String> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let known = SIGNALS.iter().find(|(known, number)| *known == name || number.to_string() == name);
+    known.map(|(_, number)| *number).ok_or_else(|| {
+        let names: Vec<_> = SIGNALS.iter().map(|(name, _)| *name).collect();
+        format!("no signal to be used here; write one of {}", names.join(", "))
+    })
+}
+
+/// Opens the file of a recording; `name` and `pid` make up its name where none was given.
+pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Result<(PathBuf, File)> {
+    let path = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("heapray-{name}-{pid}.hr")));
+    let mut options = File::options();
+    options.write(true);
+    if flags.force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    match options.open(&path) {
+        Ok(file) => Ok((path, file)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("cannot write {}: it exists; give another name, or --force to overwrite it", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}
+
+/// The one line that a recording says of itself.
+pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> String {
+    let (n, s) = (summary.n_processes, if summary.n_processes == 1 { "" } else { "es" });
+    let mut line = format!(
+        "heapray: {}: {}, {n} process{s}, {} events",
+        heapray_report::sanitize(&path.display().to_string()),
+        heapray_report::bytes(summary.n_bytes),
+        heapray_report::thousands(summary.n_events),
+    );
+    match summary.lost {
+        (0, _) => line.push_str(", none lost"),
+        (events, 0) => line.push_str(&format!(", {} lost", heapray_report::thousands(events))),
+        (events, frees) => line.push_str(&format!(
+            ", {} lost ({} frees, each a false leak)",
+            heapray_report::thousands(events),
+            heapray_report::thousands(frees)
+        )),
+    }
+    if summary.refused > 0 {
+        line.push_str(&format!(", {} processes found no room", heapray_report::thousands(summary.refused)));
+    }
+    let hooks = summary.hook_ns as f64 / 1e9;
+    line.push_str(&format!(", {hooks:.2} s in hooks of {seconds:.1} s\n"));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(flags: &RecordFlags, words: &str) {
+        let error = flags.plan(Vec::new(), true).expect_err(words);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    #[test]
+    fn combinations_that_mean_nothing_are_refused() {
+        let flags = RecordFlags::default;
+        refused(&RecordFlags { all_events: true, ..flags() }, "--all-events needs --mode exact");
+        refused(&RecordFlags { level: LevelWord::Malloc, ..flags() }, "--level malloc needs --mode exact");
+        let exact = RecordFlags { mode: ModeWord::Exact, sample_interval: Some(9999), ..flags() };
+        refused(&exact, "leave out --sample-interval");
+        refused(&RecordFlags { sample_interval: Some(7), ..flags() }, "between 256 and 1 TB");
+        refused(&RecordFlags { duration: Some(Duration::ZERO), ..flags() }, "above 0");
+    }
+
+    #[test]
+    fn a_limit_starts_the_recording_paused() {
+        let flags = RecordFlags { when_rss: parse_limit("80%").ok(), ..RecordFlags::default() };
+        let plan = flags.plan(Vec::new(), true).expect("valid");
+        assert_eq!((plan.recording, plan.when_rss), (false, Some(RssLimit::Share(0.8))));
+        assert_eq!(parse_limit("2GiB"), Ok(Limit(RssLimit::Bytes(2 << 30))));
+        assert!(parse_limit("0%").is_err() && parse_limit("101%").is_err() && parse_limit("0").is_err());
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        assert_eq!(parse_signal("USR2"), Ok(12));
+        assert_eq!(parse_signal("sigusr1"), Ok(10));
+        assert_eq!(parse_signal("12"), Ok(12));
+        assert!(parse_signal("KILL").is_err() && parse_signal("9").is_err() && parse_signal("").is_err());
+    }
+}
