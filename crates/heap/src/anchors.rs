@@ -67,6 +67,9 @@ pub(crate) fn common_dominator(heap: &Heap, nodes: &[u32]) -> Option<u32> {
 pub(crate) fn retained_together(heap: &Heap, nodes: &[u32]) -> Vec<u64> {
     const FREE: u8 = 1;
     const UNDER: u8 = 2;
+    if let [node] = nodes {
+        return vec![heap.retained(*node)];
+    }
     let mut state = vec![0u8; heap.n_nodes() as usize];
     let mut is_member = vec![0u64; heap.n_nodes() as usize / 64 + 1];
     nodes.iter().for_each(|node| is_member[*node as usize / 64] |= 1 << (node % 64));

@@ -102,8 +102,13 @@ impl Heap {
 
     /// The best trail of a node with indices and keys as `[*]`: the same from snapshot to snapshot.
     pub fn stable_name(&self, node: u32) -> String {
-        join(&write(self, &self.path(node), Style::Form))
+        stable_name_along(self, &self.path(node))
     }
+}
+
+/// The trail along these nodes with indices and keys as `[*]`.
+pub(crate) fn stable_name_along(heap: &Heap, nodes: &[u32]) -> String {
+    join(&write(heap, nodes, Style::Form))
 }
 
 /// The trail along these nodes, root first, each holding the next.

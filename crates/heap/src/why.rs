@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::anchors::{common_dominator, is_anchor, outermost, retained_together};
 use crate::forms::Forms;
 use crate::independent::independent;
-use crate::trail::trail_along;
+use crate::trail::{stable_name_along, trail_along};
 use crate::types::count_types;
 use crate::{Heap, Trail, TypeCount};
 
@@ -104,12 +104,15 @@ pub fn why(heap: &Heap, targets: &[u32], options: &WhyOptions) -> Why {
     why.independent =
         paths.into_iter().take(options.max_trails).map(|path| trail_along(heap, path)).collect();
     if targets.len() == 1 {
+        // Trails can be a million steps long: the best one is not walked again where it is at hand.
+        let best = why.independent.first().filter(|trail| trail.nodes.last() == Some(&first));
+        let example = best.cloned().unwrap_or_else(|| heap.trail(first));
         why.groups = vec![TrailGroup {
-            shape: heap.stable_name(first),
+            shape: stable_name_along(heap, &example.nodes),
             count: 1,
             bytes: why.bytes,
             retained: why.retained,
-            example: heap.trail(first),
+            example,
         }];
         why.referrers = group_referrers(heap, first, options, &mut forms);
     } else {
@@ -152,6 +155,9 @@ fn group_targets(
 fn group_referrers(heap: &Heap, target: u32, options: &WhyOptions, forms: &mut Forms<'_>) -> Vec<TrailGroup> {
     let holders = heap.graph().holders(target);
     let limit = if options.too_many == 0 { holders.len() } else { options.too_many };
+    if holders.len().min(limit) < 2 {
+        return Vec::new();
+    }
     let mut sums: BTreeMap<u32, Sum> = BTreeMap::new();
     for &holder in holders.iter().take(limit) {
         let sum = sums.entry(forms.through(holder, target)).or_default();
@@ -161,9 +167,6 @@ fn group_referrers(heap: &Heap, target: u32, options: &WhyOptions, forms: &mut F
         sum.count += 1;
         sum.bytes += heap.tables().block(holder);
         sum.retained += heap.retained(holder);
-    }
-    if sums.values().map(|sum| sum.count).sum::<u64>() < 2 {
-        return Vec::new();
     }
     groups(sums, options, forms, |first| {
         let mut path = heap.path(first);
@@ -204,17 +207,23 @@ pub(crate) fn cut_below_anchors(heap: &Heap, targets: &[u32]) -> Option<u32> {
 
 fn cuts(heap: &Heap, targets: &[u32], why: &mut Why) {
     let Some(common) = common_dominator(heap, targets) else { return };
+    let best = why.independent.first().map_or(&[][..], |trail| &trail.nodes[..]);
+    // A dominator stands on every trail, and the best trail to it is the beginning of that.
+    let trail = |node: u32| match best.iter().rposition(|on_best| *on_best == node) {
+        Some(at) => trail_along(heap, best[..=at].to_vec()),
+        None => heap.trail(node),
+    };
     let cut = |node: u32| Cut {
         node,
-        trail: heap.trail(node),
+        trail: trail(node),
         type_name: heap.tables().type_name(node).to_owned(),
         frees_bytes: heap.retained(node),
     };
     let outermost = cut_below_anchors(heap, targets);
     let above = if targets == [common] { heap.dominator(common) } else { Some(common) };
     let nearest = above.filter(|above| !is_anchor(heap, *above)).or(outermost);
-    why.nearest_cut = nearest.map(cut);
-    why.outermost_cut = outermost.map(cut);
+    let (nearest, outermost) = (nearest.map(cut), outermost.map(cut));
+    (why.nearest_cut, why.outermost_cut) = (nearest, outermost);
 }
 
 #[cfg(test)]
