@@ -16,6 +16,30 @@ const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
 /// What the agent has mapped, in bytes.
 static MAPPED_BYTES: AtomicU64 = AtomicU64::new(0);
 
+/// Most mappings at a time.
+const MAX_MAPPINGS: usize = 64;
+
+/// All that the agent has mapped: pairs of address and bytes, zeros where there is none. Who takes the agent out of a process
+/// finds it by this name (`attach`), so that nothing stays behind.
+#[unsafe(no_mangle)]
+pub static HEAPRAY_PAGES: [AtomicU64; 2 * MAX_MAPPINGS] = [const { AtomicU64::new(0) }; 2 * MAX_MAPPINGS];
+
+/// Writes a mapping down; one that finds no room stays behind.
+fn remember(start: u64, n_bytes: u64) {
+    let is_free = |pair: &&[AtomicU64]| pair[0].load(Ordering::Relaxed) == 0;
+    if let Some(pair) = HEAPRAY_PAGES.chunks_exact(2).find(is_free) {
+        pair[1].store(n_bytes, Ordering::Relaxed);
+        pair[0].store(start, Ordering::Relaxed);
+    }
+}
+
+fn forget(start: u64) {
+    let is_it = |pair: &&[AtomicU64]| pair[0].load(Ordering::Relaxed) == start;
+    if let Some(pair) = HEAPRAY_PAGES.chunks_exact(2).find(is_it) {
+        pair[0].store(0, Ordering::Relaxed);
+    }
+}
+
 /// What the agent holds in this process, in bytes.
 pub(crate) fn mapped_bytes() -> u64 {
     MAPPED_BYTES.load(Ordering::Relaxed)
@@ -31,6 +55,7 @@ pub(crate) fn map(n_bytes: usize) -> Option<*mut u8> {
         return None;
     }
     MAPPED_BYTES.fetch_add(n_bytes as u64, Ordering::Relaxed);
+    remember(answer as u64, n_bytes as u64);
     Some(answer as *mut u8)
 }
 
@@ -41,6 +66,7 @@ pub(crate) fn map(n_bytes: usize) -> Option<*mut u8> {
 /// `start` came from [`map`] with the same `n_bytes`, and nothing refers into it any more.
 pub(crate) unsafe fn unmap(start: *mut u8, n_bytes: usize) {
     let n_bytes = n_bytes.next_multiple_of(PAGE_BYTES);
+    forget(start as u64);
     // SAFETY: the caller owns the range and gives it up.
     unsafe { syscall(nr::MUNMAP, [start as usize, n_bytes, 0, 0, 0, 0]) };
     MAPPED_BYTES.fetch_sub(n_bytes as u64, Ordering::Relaxed);
@@ -56,10 +82,14 @@ mod tests {
         let start = map(5000).expect("the kernel has two pages");
         assert_eq!(start as usize % PAGE_BYTES, 0);
         assert_eq!(mapped_bytes() - before, 8192);
+        let is_written_down =
+            || HEAPRAY_PAGES.chunks_exact(2).any(|pair| pair[0].load(Ordering::Relaxed) == start as u64);
+        assert!(is_written_down());
         // SAFETY: the last byte of two mapped pages.
-        assert_eq!(unsafe { start.add(8191).read() }, 0);
+        assert_eq!(unsafe { crate::mem::load::<u8>(start as usize + 8191) }, 0);
         // SAFETY: mapped above, and no reference is left.
         unsafe { unmap(start, 5000) };
         assert_eq!(mapped_bytes(), before);
+        assert!(!is_written_down());
     }
 }

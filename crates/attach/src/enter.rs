@@ -7,11 +7,12 @@ use std::fs::File;
 use std::mem::{offset_of, size_of};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use heapray_linux::arch::{self, Call, FunctionCall};
 use heapray_linux::{LoadImage, RemoteMemory, Tracee, options};
-use heapray_wire::ring::{self, PythonSymbols, RING_MAGIC, RING_VERSION, Start};
+use heapray_wire::ring::{self, PythonSymbols, RING_MAGIC, RING_VERSION, SLOT_CLAIMING, SLOT_LIVE, Start};
 
 use crate::arena::{Arena, Stage};
 use crate::fault::{Fault, Step, libc_errno};
@@ -139,7 +140,9 @@ pub(crate) fn enter(
         if !wanted() {
             return Err(Fault::new(Step::Gone, 0, 0));
         }
-        start(&arena, seat, signals).map(|arena| (arena, shared))
+        let arena = start(&arena, seat, signals)?;
+        claim(&shared, SLOT_LIVE);
+        Ok((arena, shared))
     });
     let outcome = outcome.inspect_err(|fault| done.undo(seat, fault));
     hook.reached(8);
@@ -219,6 +222,7 @@ fn share(plan: &EnterPlan, seat: Seat, arena: &mut Arena, done: &mut Done) -> Re
     let file = File::options().read(true).write(true).open(format!("/proc/{}/fd/{fd}", seat.pid));
     let shared = SharedFile::create_in(file.map_err(fault)?.into(), &plan.shared, plan.collector);
     let shared = shared.map_err(fault)?;
+    claim(&shared, SLOT_CLAIMING);
     let access = PROT_READ | PROT_WRITE;
     let control_bytes = ring::CONTROL_BYTES as u64;
     let control = done.map(seat, &map_call(control_bytes, access, MAP_SHARED, (fd, 0)))?;
@@ -230,6 +234,15 @@ fn share(plan: &EnterPlan, seat: Seat, arena: &mut Arena, done: &mut Done) -> Re
     seat.call(&Call::new(arch::CLOSE, &[fd]))?;
     done.descriptor = None;
     Ok(shared)
+}
+
+/// The first slot is the target's: nobody else can have taken one yet.
+fn claim(shared: &SharedFile, state: u32) {
+    let (claim, slot) = shared.claim(FIRST_SLOT).zip(shared.slot(FIRST_SLOT)).expect("a file has a slot");
+    claim.generation.store(1, Ordering::Relaxed);
+    slot.header().generation.store(1, Ordering::Relaxed);
+    slot.header().parent_slot.store(u32::MAX, Ordering::Relaxed);
+    claim.state.store(state, Ordering::Release);
 }
 
 /// The bytes of the argument of `heapray_start`: `ring::Start`, all of whose fields are numbers. Of Python nothing is told:
