@@ -2,9 +2,7 @@
 
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
-use heapray_wire::ring::cells::{
-    Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap,
-};
+use heapray_wire::ring::cells::{Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap};
 use heapray_wire::ring::{FLAG_ALL_EVENTS, MODE_EXACT};
 
 use crate::ring::{Ring, add, control, header};

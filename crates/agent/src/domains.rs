@@ -13,8 +13,8 @@ use heapray_wire::ring::{
 };
 
 use crate::arch;
-use crate::hooks::python::{self, ARENA, Domain, MEM, OBJECT, RAW, SELF_SERVED_BYTES};
 use crate::hooks::exact;
+use crate::hooks::python::{self, ARENA, Domain, MEM, OBJECT, RAW, SELF_SERVED_BYTES};
 use crate::mem::{call1, call2, load};
 use crate::objects;
 use crate::ring::{control, header};
@@ -86,8 +86,7 @@ fn install_domains(symbols: &PythonSymbols) -> u32 {
     let (raw, mem, object) = (get(RAW_NUMBER), get(MEM_NUMBER), get(OBJECT_NUMBER));
     let is_own = |table: &Table| table[0] == 0 && is_beside(symbols.get_allocator as usize, table[1]);
     let is_raw_libc = is_own(&raw);
-    let is_pymalloc =
-        is_raw_libc && is_own(&object) && object[1..] == mem[1..] && object[1] != raw[1];
+    let is_pymalloc = is_raw_libc && is_own(&object) && object[1..] == mem[1..] && object[1] != raw[1];
     SELF_SERVED_BYTES.store(if is_pymalloc { 512 } else { 0 }, Relaxed);
     if is_raw_libc {
         put(RAW_NUMBER, &RAW, &raw, if is_exact { EXACT_RAW.addrs() } else { SAMPLED_RAW.addrs() });

@@ -213,7 +213,8 @@ impl Tables {
     }
 
     fn find_gnu(&self, name: &[u8]) -> Option<usize> {
-        let hash = name.iter().fold(5381_u32, |hash, byte| hash.wrapping_mul(33).wrapping_add((*byte).into()));
+        let hash =
+            name.iter().fold(5381_u32, |hash, byte| hash.wrapping_mul(33).wrapping_add((*byte).into()));
         let [n_buckets, first, n_bloom, shift] = core::array::from_fn(|idx| self.word(self.gnu_hash, idx));
         let bloom = self.gnu_hash + 16;
         let at = bloom + 8 * ((hash / 64) & (n_bloom - 1)) as usize;
@@ -298,7 +299,6 @@ pub(crate) fn is_text(addr: usize, expected: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::objects;
 
     #[test]

@@ -103,7 +103,8 @@ fn is_taken(entry: usize, file: &[u8]) -> bool {
     let Some(value) = value_of(entry, b"LD_PRELOAD") else { return false };
     let mut at = entry + PRELOAD.len();
     let first = at;
-    for part in value.split(|byte| matches!(byte, b':' | b' ')).filter(|part| *part != file && !part.is_empty())
+    for part in
+        value.split(|byte| matches!(byte, b':' | b' ')).filter(|part| *part != file && !part.is_empty())
     {
         if at != first {
             // SAFETY: inside the old text: it only gets shorter.

@@ -9,8 +9,8 @@ pub(crate) mod python;
 pub(crate) mod sampled;
 
 use crate::arch;
-use crate::real::{self, Real};
 use crate::process;
+use crate::real::{self, Real};
 
 /// A function, and what stands in its place.
 pub(crate) struct Hook {

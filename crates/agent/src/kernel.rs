@@ -141,4 +141,3 @@ pub(crate) fn is_mapped(addr: usize) -> bool {
     let page = addr & !(crate::pages::PAGE_BYTES - 1);
     !is_error(call(nr::MINCORE, [page, 1, &raw mut residency as usize, 0, 0, 0]))
 }
-

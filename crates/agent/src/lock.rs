@@ -167,6 +167,12 @@ pub(crate) fn enter() -> Option<Guard> {
     enter_unarmed(page)
 }
 
+/// As [`enter`], but also inside a call that [`set_nested`] has announced: the agent's state is whole there. For mappings, which
+/// the outer call does not record.
+pub(crate) fn enter_even_nested() -> Option<Guard> {
+    if is_nested() { Some(Guard { is_outermost: false }) } else { enter() }
+}
+
 /// This thread has the lock, but the agent is not armed: a forked child, or idle.
 #[cold]
 fn enter_unarmed(page: &'static Page) -> Option<Guard> {

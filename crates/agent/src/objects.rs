@@ -116,12 +116,13 @@ impl List {
 
 /// Where the first object that defines `name` has it.
 pub(crate) fn find(list: List, name: &[u8]) -> Option<usize> {
-    list.iter().filter(|object| object.base != list.loader_base).find_map(|object| object.tables()?.find(name))
+    list.iter()
+        .filter(|object| object.base != list.loader_base)
+        .find_map(|object| object.tables()?.find(name))
 }
 
 /// The object that contains `addr`.
 pub(crate) fn containing(list: List, addr: usize) -> Option<Object> {
-    list.iter().find(|object| {
-        object.tables().is_some_and(|tables| (tables.range.0..tables.range.1).contains(&addr))
-    })
+    list.iter()
+        .find(|object| object.tables().is_some_and(|tables| (tables.range.0..tables.range.1).contains(&addr)))
 }

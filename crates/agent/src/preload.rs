@@ -7,9 +7,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Release};
 
-use heapray_wire::ring::{
-    CONTROL_BYTES, RING_MAGIC, RING_VERSION, SLOT_FREE, SLOT_LIVE, Start, slot_offset,
-};
+use heapray_wire::ring::{CONTROL_BYTES, RING_MAGIC, RING_VERSION, SLOT_FREE, SLOT_LIVE, Start, slot_offset};
 
 use crate::environment::{control_path, take_out};
 use crate::kernel::{close, is_error, map_shared, open_shared, read_file, unmap};
@@ -66,10 +64,9 @@ fn join(fd: isize) -> Option<()> {
     };
     let slot_bytes = control.slot_bytes.load(Acquire) as usize;
     let slot = map_shared(fd, slot_offset(idx, slot_bytes), slot_bytes);
-    let answer = slot.map(|slot| {
-        let header = view::header(slot);
-        header.map(|header| header.generation.store(claim.generation.load(Acquire), Release));
-        header.map(|header| header.parent_slot.store(u32::MAX, Release));
+    let answer = slot.and_then(view::header).zip(slot).map(|(header, slot)| {
+        header.generation.store(claim.generation.load(Acquire), Release);
+        header.parent_slot.store(u32::MAX, Release);
         start::start(&Start {
             magic: RING_MAGIC,
             version: RING_VERSION,

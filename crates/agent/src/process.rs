@@ -5,9 +5,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use heapray_wire::ring::{
-    Claim, FLAG_FOLLOW_EXEC, SLOT_CLAIMING, SLOT_FREE, SLOT_LIVE, slot_offset,
-};
+use heapray_wire::ring::{Claim, FLAG_FOLLOW_EXEC, SLOT_CLAIMING, SLOT_FREE, SLOT_LIVE, slot_offset};
 
 use crate::agent::Agent;
 use crate::environment::{Environment, with_agent};

@@ -30,8 +30,7 @@ pub(crate) static OBJECT_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
 /// The mem domain's.
 pub(crate) static MEM_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
 /// Those of `malloc` and the raw domain. The entries in `arch` know the shape: 64 bytes each.
-pub(crate) static SHARDS: [Countdown; N_SHARDS] =
-    [const { Countdown(AtomicI64::new(OFF_BYTES)) }; N_SHARDS];
+pub(crate) static SHARDS: [Countdown; N_SHARDS] = [const { Countdown(AtomicI64::new(OFF_BYTES)) }; N_SHARDS];
 
 /// How many sampled blocks have an address with this hash; 255 stays. A free whose count is 0 is of no interest.
 static FILTER: [AtomicU8; FILTER_BYTES] = [const { AtomicU8::new(0) }; FILTER_BYTES];

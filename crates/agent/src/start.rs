@@ -10,13 +10,14 @@ use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use heapray_wire::ring::{
-    Control, PythonSymbols, RING_MAGIC, RING_VERSION, START_BAD_CONTROL, START_BAD_VERSION, START_NO_ALLOCATOR,
-    START_NO_MEMORY, START_NO_OBJECTS, START_TWICE, Start,
+    Control, PythonSymbols, RING_MAGIC, RING_VERSION, START_BAD_CONTROL, START_BAD_VERSION,
+    START_NO_ALLOCATOR, START_NO_MEMORY, START_NO_OBJECTS, START_TWICE, Start,
 };
 
 use crate::hooks::sampled::IS_GLIBC;
 use crate::objects::{self, List};
 use crate::ring::{header, set_mapped};
+use crate::stack::watch;
 use crate::{domains, lock, patch, real, sampler, view};
 
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
@@ -74,8 +75,7 @@ fn find_functions(list: List) {
     }
     // glibc's way to mark blocks is known; that of an allocator in another object is not.
     let owner = |addr: usize| objects::containing(list, addr).map(|object| object.base);
-    let is_glibc =
-        real::GNU_LIBC.addr() != 0 && owner(real::GNU_LIBC.addr()) == owner(real::MALLOC.addr());
+    let is_glibc = real::GNU_LIBC.addr() != 0 && owner(real::GNU_LIBC.addr()) == owner(real::MALLOC.addr());
     IS_GLIBC.store(is_glibc, Relaxed);
 }
 
@@ -111,6 +111,7 @@ pub(crate) fn stop() -> i64 {
         return 0;
     }
     lock::go_idle(0);
+    watch::end();
     let is_clean = domains::uninstall();
     match objects::list(0) {
         Some(list) => patch::unpatch_all(list),

@@ -6,8 +6,8 @@
 
 use heapray_wire::ring::cells::{Cell, payload_cells};
 use heapray_wire::ring::{
-    Claim, Control, MAX_TEMPORARIES, RING_OFFSET, SlotHeader, TEMPORARIES_OFFSET, WINDOW_CELLS, WINDOW_OFFSET,
-    claim_offset, ring_cells,
+    Claim, Control, MAX_TEMPORARIES, RING_OFFSET, SlotHeader, TEMPORARIES_OFFSET, WINDOW_CELLS,
+    WINDOW_OFFSET, claim_offset, ring_cells,
 };
 
 use crate::mem::shared;

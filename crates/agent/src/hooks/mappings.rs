@@ -50,7 +50,7 @@ fn map(real: &Real, args: [usize; 6]) -> usize {
 fn record(allocator: Allocator, start: usize, n_bytes: usize) {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
     let is_due = is_exact || shard().passes(n_bytes);
-    let Some(mut agent) = lock::enter() else { return };
+    let Some(mut agent) = lock::enter_even_nested() else { return };
     agent.note_mapping(start, n_bytes);
     if is_exact {
         agent.alloc(Holds::Unknown, allocator, start, n_bytes);
@@ -85,7 +85,7 @@ pub(crate) extern "C" fn mmap64(
 
 /// Replaces `munmap`.
 pub(crate) extern "C" fn munmap(start: usize, n_bytes: usize) -> usize {
-    if let Some(mut agent) = lock::enter() {
+    if let Some(mut agent) = lock::enter_even_nested() {
         agent.unmap(start, n_bytes);
     }
     // SAFETY: the caller's arguments.
@@ -100,7 +100,7 @@ pub(crate) extern "C" fn mremap(
     flags: usize,
     wanted: usize,
 ) -> usize {
-    let agent = lock::enter();
+    let agent = lock::enter_even_nested();
     // SAFETY: the caller's arguments. Under the lock, so that who gets the old range is recorded later.
     let now = unsafe { real::call(&real::MREMAP, [start, old_bytes, n_bytes, flags, wanted, 0]) };
     let Some(mut agent) = agent.filter(|_| !kernel::is_error(now as isize)) else { return now };

@@ -267,16 +267,20 @@ impl Place {
         block
     }
 
-    /// A large block's own way back, through the raw domain, is recorded once more there: it means nothing then.
+    /// A large block goes back through the raw domain, which must not record it once more.
     #[inline]
     fn exact_free(&self, ctx: usize, ptr: usize) {
-        if ptr != 0 {
-            match lock::enter() {
-                Some(mut agent) => agent.free(ptr, self.allocator),
-                None => lose_free(),
-            }
+        if ptr == 0 {
+            return self.domain.free(ctx, ptr);
         }
+        let Some(mut agent) = lock::enter() else {
+            lose_free();
+            return self.domain.free(ctx, ptr);
+        };
+        agent.free(ptr, self.allocator);
+        let was_nested = lock::set_nested(true);
         self.domain.free(ctx, ptr);
+        lock::set_nested(was_nested);
     }
 }
 
