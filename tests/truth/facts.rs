@@ -47,7 +47,7 @@ fn referents(tables: &HeapTables, node: u32) -> BTreeSet<u64> {
     out
 }
 
-/// What the collector reports in a way of its own: lru caches visit their links' values, the dict of interned strings
+/// Whose references the collector reports in a way of its own: lru caches visit their links' values, the dict of interned strings
 /// owns nothing, ctypes' classes and capsules run code of theirs.
 fn is_exempt(tables: &HeapTables, node: u32) -> bool {
     let name = tables.type_name(node);
@@ -74,6 +74,9 @@ impl Problems {
         if !tables.flags[node as usize].has(NodeFlags::TRACKED) {
             self.note(format!("{name} not tracked"));
         }
+        if truth.size != 0 && tables.shallow(node) != truth.size {
+            self.note(format!("{name} size: {} is {}", tables.shallow(node), truth.size));
+        }
         if is_exempt(tables, node) {
             return;
         }
@@ -81,9 +84,6 @@ impl Problems {
         for missing in truth.referents.iter().filter(|referent| !ours.contains(referent)) {
             let to = tables.node_at(*missing).map_or("?", |node| tables.type_name(node));
             self.note(format!("{name} -> {to} missing"));
-        }
-        if truth.size != 0 && tables.shallow(node) != truth.size {
-            self.note(format!("{name} size: {} is {}", tables.shallow(node), truth.size));
         }
     }
 

@@ -33,7 +33,12 @@ fn header<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64
 fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
     let basic = info.basic_size;
     match info.kind {
-        ObjectKind::Dict => basic.saturating_add(dict::extra_size(mem, rt, object)),
+        ObjectKind::Dict => {
+            // `PyCStgDict_sizeof` counts the end of its struct twice.
+            let ctypes = type_object::ctypes_extra(mem, rt, info, object)
+                .map_or(0, |extra| extra + (basic - type_object::CTYPES_DICT));
+            basic.saturating_add(dict::extra_size(mem, rt, object)).saturating_add(ctypes)
+        }
         ObjectKind::OrderedDict => basic
             .saturating_add(dict::extra_size(mem, rt, object))
             .saturating_add(dict::ordered_size(mem, object)),
@@ -63,7 +68,7 @@ fn body<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
         ObjectKind::Decimal => basic + buffer::decimal(mem, object).map_or(0, |(_, bytes)| bytes),
         ObjectKind::NumpyArray => basic.saturating_add(buffer::numpy::extra_size(mem, object)),
         ObjectKind::NumpyScalar | ObjectKind::Float => basic + buffer::numpy::scalar_bytes(&info.name),
-        ObjectKind::Type => type_object::size(mem, rt, object),
+        ObjectKind::Type => type_object::size(mem, rt, info, object),
         ObjectKind::Generator | ObjectKind::Coroutine | ObjectKind::AsyncGenerator => {
             own_bytes(mem, rt, info, object)
         }

@@ -5,11 +5,17 @@
 
 use super::dict::{self, KeyTable};
 use super::{Emit, Read, is_address};
-use crate::types::{flag, offset};
-use crate::{Label, Memory, Runtime, Sink, Strength};
+use crate::types::{ObjectKind, flag, offset};
+use crate::{Label, Memory, Runtime, Sink, Strength, TypeInfo};
 
 /// Strings longer than this are cut.
 const TEXT_MAX: u64 = 1 << 16;
+/// `sizeof(PyDictObject)`, where ctypes' own dict goes on.
+pub(super) const CTYPES_DICT: u64 = 48;
+/// Bytes of what ctypes keeps of a class, at least.
+const CTYPES_BYTES_MIN: u64 = 144;
+/// And from here on the class of pointers to it stands last.
+const CTYPES_BYTES_LONG: u64 = 160;
 
 /// What the type object at `object` holds.
 pub(super) fn references<M: Memory, S: Sink>(
@@ -65,28 +71,62 @@ fn heap<M: Memory, S: Sink>(mem: &M, rt: &Runtime, object: u64, out: &mut Emit<'
 
 /// A NUL-terminated string in a block of its own.
 fn text_block<M: Memory, S: Sink>(mem: &M, text: u64, out: &mut Emit<'_, S>) {
-    if text == 0 {
-        return;
-    }
-    let mut len = 0;
-    while len < TEXT_MAX {
-        let tail = mem.tail(text.wrapping_add(len));
-        let tail = tail.get(..tail.len().min((TEXT_MAX - len) as usize)).unwrap_or(&[]);
-        if let Some(end) = tail.iter().position(|byte| *byte == 0) {
-            return out.block(text, len + end as u64 + 1);
-        }
-        if tail.is_empty() {
-            return;
-        }
-        len += tail.len() as u64;
+    if let Some(bytes @ 1..) = text_bytes(mem, text) {
+        out.block(text, bytes);
     }
 }
 
-/// `type.__sizeof__`, in bytes.
-pub(super) fn size<M: Memory>(mem: &M, rt: &Runtime, object: u64) -> u64 {
+/// Bytes of a NUL-terminated string with its end, 0 for none; `None` where it has no end.
+fn text_bytes<M: Memory>(mem: &M, text: u64) -> Option<u64> {
+    let mut len = 0;
+    while text != 0 && len < TEXT_MAX {
+        let tail = mem.tail(text.wrapping_add(len));
+        let tail = tail.get(..tail.len().min((TEXT_MAX - len) as usize)).unwrap_or(&[]);
+        if let Some(end) = tail.iter().position(|byte| *byte == 0) {
+            return Some(len + end as u64 + 1);
+        }
+        if tail.is_empty() {
+            return None;
+        }
+        len += tail.len() as u64;
+    }
+    (text == 0).then_some(0)
+}
+
+/// What ctypes keeps of a class: a dict of its own kind up to 3.12, the end of the class from 3.13 on. `info` is the type of
+/// `object`; `None` where it is neither.
+///
+/// Sources: `PyCStgDict_sizeof` in `Modules/_ctypes/stgdict.c`, `CType_Type___sizeof__` in `Modules/_ctypes/_ctypes.c`.
+pub(super) fn ctypes_extra<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> Option<u64> {
+    // Both structs have `size` and what follows it, and end in `format`, `ndim`, `shape`; the longer ones of 3.14 on then
+    // have `pointer_type`.
+    let start = match info.kind {
+        ObjectKind::Dict if info.name == "StgDict" => CTYPES_DICT,
+        ObjectKind::Type if is_heap(mem, object) && info.name.contains("ctypes") => {
+            u64::from(rt.layout.objects.type_heap_size).next_multiple_of(16) + 8
+        }
+        _ => return None,
+    };
+    let end = match info.basic_size.checked_sub(start)? {
+        ..CTYPES_BYTES_MIN => return None,
+        ..CTYPES_BYTES_LONG => info.basic_size,
+        _ => info.basic_size - 8,
+    };
+    let word = |at: u64| mem.u64(object.wrapping_add(at)).unwrap_or(0);
+    let format = text_bytes(mem, word(end - 24)).unwrap_or(0);
+    let n_elements = if word(start + 40) == 0 { 0 } else { word(start + 16).saturating_add(1) };
+    let n_dimensions = word(end - 16) & u64::from(u32::MAX);
+    Some(format.saturating_add(n_elements.saturating_add(n_dimensions).saturating_mul(8)))
+}
+
+/// `type.__sizeof__`, in bytes. `info` is the type's type.
+pub(super) fn size<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, object: u64) -> u64 {
     let layout = &rt.layout.objects;
     if !is_heap(mem, object) {
         return u64::from(layout.type_static_size);
+    }
+    if let Some(extra) = ctypes_extra(mem, rt, info, object) {
+        return info.basic_size.saturating_add(extra);
     }
     let keys = mem.u64(object + u64::from(layout.type_heap_keys)).unwrap_or(0);
     u64::from(layout.type_heap_size) + KeyTable::read(mem, rt, keys).map_or(0, |keys| keys.bytes())
