@@ -88,6 +88,8 @@ pub struct Drain {
     wait: Duration,
     measured: Instant,
     how: &'static str,
+    /// How processes ended, by pid, where our caller knows.
+    known_ends: Vec<(i32, TaskEnd)>,
     /// Facts of slots whose process has ended, for the summary.
     ended: Summary,
     failed: bool,
@@ -115,6 +117,7 @@ impl Drain {
             wait: WAIT_MIN,
             measured: Instant::now(),
             how: if plan.follow_exec { "started" } else { "attached" },
+            known_ends: Vec::new(),
             ended: Summary::default(),
             failed: false,
             interval: plan.sample_interval,
@@ -166,13 +169,12 @@ impl Drain {
     pub fn finish(mut self, reason: &str, ends: &[(i32, TaskEnd)]) -> (Summary, Option<io::Error>) {
         self.shared.control().recording.store(0, Ordering::Release);
         self.shared.control().stop.store(1, Ordering::Release);
+        self.known_ends = ends.to_vec();
         self.sweep_all();
         for idx in 0..self.tenants.len() {
             let Some(tenant) = &self.tenants[idx] else { continue };
-            let known = ends.iter().find(|(pid, _)| *pid == tenant.pid).map(|(_, end)| end.clone());
             let end = TaskEnd { t_ns: self.now(), reason: reason.to_owned(), code: 0 };
-            let end = known.map_or(end, |known| TaskEnd { t_ns: self.now(), ..known });
-            self.leave(idx, end);
+            self.leave(idx, self.known_end(tenant.pid).unwrap_or(end));
         }
         self.end_slice();
         self.output.finish();
@@ -304,9 +306,18 @@ impl Drain {
         facts
     }
 
+    /// How a process ended that somebody else has reaped and told us about.
+    fn known_end(&self, pid: i32) -> Option<TaskEnd> {
+        let (_, end) = self.known_ends.iter().find(|(known, _)| *known == pid)?;
+        Some(TaskEnd { t_ns: self.now(), ..end.clone() })
+    }
+
     /// How a process that is gone has ended.
     fn end_of(&self, tenant: &Tenant, state: u32) -> TaskEnd {
         let t_ns = self.now();
+        if let Some(end) = self.known_end(tenant.pid) {
+            return end;
+        }
         let code =
             heapray_linux::stat(tenant.pid).ok().filter(|stat| stat.state == 'Z').map(|stat| stat.exit_code);
         match code {
