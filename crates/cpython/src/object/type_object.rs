@@ -107,11 +107,8 @@ pub(super) fn ctypes_extra<M: Memory>(mem: &M, rt: &Runtime, info: &TypeInfo, ob
         }
         _ => return None,
     };
-    let end = match info.basic_size.checked_sub(start)? {
-        ..CTYPES_BYTES_MIN => return None,
-        ..CTYPES_BYTES_LONG => info.basic_size,
-        _ => info.basic_size - 8,
-    };
+    let n_bytes = info.basic_size.checked_sub(start).filter(|n| *n >= CTYPES_BYTES_MIN)?;
+    let end = info.basic_size - if n_bytes < CTYPES_BYTES_LONG { 0 } else { 8 };
     let word = |at: u64| mem.u64(object.wrapping_add(at)).unwrap_or(0);
     let format = text_bytes(mem, word(end - 24)).unwrap_or(0);
     let n_elements = if word(start + 40) == 0 { 0 } else { word(start + 16).saturating_add(1) };
