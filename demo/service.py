@@ -21,16 +21,17 @@ class Service:
     """`with Service(python, folder) as service:` runs gunicorn in `folder`; `service.workers()` are the pids to ask about.
 
     python: an interpreter with the packages of requirements.txt. variant: a key of VARIANTS. log: where gunicorn writes.
+    under: words before the command, such as `heapray run -o FILE --`.
     """
 
-    def __init__(self, python, folder, variant="sync", log=subprocess.DEVNULL):
-        self.python, self.folder, self.variant, self.log = python, Path(folder), variant, log
+    def __init__(self, python, folder, variant="sync", log=subprocess.DEVNULL, under=()):
+        self.python, self.folder, self.variant, self.log, self.under = python, Path(folder), variant, log, under
 
     def __enter__(self):
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         fd = listener.fileno()
-        words = [self.python, "-B", "-m", "gunicorn", "--no-control-socket", "--bind", f"fd://{fd}", *VARIANTS[self.variant], "app:app"]
+        words = [*self.under, self.python, "-B", "-m", "gunicorn", "--no-control-socket", "--bind", f"fd://{fd}", *VARIANTS[self.variant], "app:app"]
         env = dict(os.environ, OPENBLAS_NUM_THREADS="1")
         self.master = subprocess.Popen(
             words, cwd=self.folder, env=env, pass_fds=[fd], stdout=self.log, stderr=self.log, start_new_session=True

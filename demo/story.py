@@ -80,6 +80,27 @@ def explain(options):
     return ask
 
 
+def record(options):
+    """Runs the service with the allocation agent, then asks the file where memory grew; what is not as told."""
+    capture, flames = options.work / "story.hr", options.work / "flames.svg"
+    wrong = []
+    print(f"$ heapray run -f -o {capture.name} -- gunicorn -w 1 app:app      # in {HERE.name}/; some seconds of requests, then Ctrl+C")
+    under = [options.heapray, "run", "-f", "-o", capture, "--"]
+    with open(options.work / "gunicorn.log", "ab") as log:
+        with Service(options.python, HERE, log=log, under=under) as service, Load(service.port) as load:
+            time.sleep(2 * options.warmup)
+        print(f"({load.answered} requests answered, {load.failed} failed)")
+    status, text = run(options.heapray, "top", capture, "--sort", "growth", "--limit", "5")
+    if status or "data_pipeline.py" not in text:
+        wrong.append(f"the recording: exit status {status}, the line {'named' if 'data_pipeline.py' in text else 'not named'}")
+    status, _ = run(options.heapray, "flamegraph", capture, "--what", "growth", "-o", flames)
+    if status or "normalize_vectors" not in flames.read_text():
+        wrong.append("the flame graph does not show normalize_vectors")
+    if load.failed:
+        wrong.append(f"the recorded service lost {load.failed} requests")
+    return wrong
+
+
 def story(options):
     """Tells it; the list of what is not as told."""
     wrong = []
@@ -89,6 +110,8 @@ def story(options):
         wrong.append(f"the leak: exit status {status}, {HOLDER} {'named' if HOLDER in text else 'not named'}")
     if load.failed:
         wrong.append(f"the leaking service lost {load.failed} requests")
+    say("Where are they allocated? The same service, recorded from its start at about 1 % of its time")
+    wrong += record(options)
     say("The one-line fix, in a copy")
     folder = fixed_copy(options)
     say("The same command at the fixed service")
@@ -114,7 +137,8 @@ def main():
     options.work.mkdir(exist_ok=True)
     wrong = story(options)
     say("All as told" if not wrong else "Not as told: " + "; ".join(wrong))
-    print(f"The picture is {options.work.name}/backrefs.svg, the snapshot {options.work.name}/leaking.snapshot")
+    names = "backrefs.svg and flames.svg (pictures), leaking.snapshot, story.hr (recording)"
+    print(f"In {options.work.name}/: {names}")
     return 1 if wrong else 0
 
 
