@@ -273,6 +273,8 @@ impl Drain {
             while self.drain(old) > 0 {}
             let end = TaskEnd { t_ns: self.now(), reason: "exec".into(), code: 0 };
             self.leave(old, end);
+            // Its pid lives on in another slot; the program that wrote this one is gone.
+            self.give_back(old);
         }
         let facts = self.task_facts(pid, parent, how, python);
         let number = match parent {
@@ -348,11 +350,16 @@ impl Drain {
         let is_over = end.reason != "stopped" && end.reason != "detached";
         self.engine.end(tenant.number, end);
         if is_over && has_ended(&tenant) || !is_over && self.is_released(idx) {
-            // What cannot be given back stays until the file goes.
-            let _kept = self.shared.wipe(idx);
-            if let Some(claim) = self.shared.claim(idx) {
-                claim.state.store(SLOT_FREE, Ordering::Release);
-            }
+            self.give_back(idx);
+        }
+    }
+
+    /// Makes a slot that nobody writes free for others.
+    fn give_back(&self, idx: usize) {
+        // What cannot be given back stays until the file goes.
+        let _kept = self.shared.wipe(idx);
+        if let Some(claim) = self.shared.claim(idx) {
+            claim.state.store(SLOT_FREE, Ordering::Release);
         }
     }
 
