@@ -29,6 +29,7 @@ mod view;
 mod window;
 
 pub use heapray_wire::ring::Start;
+pub use pages::HEAPRAY_PAGES;
 
 /// Starts where the environment asks for it; for the image's constructor.
 pub fn start_preloaded() {

@@ -7,12 +7,11 @@
 //! Unsafe: writes into address tables, changes their pages' protection.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 use heapray_wire::ring::cells::TAG_OBJECT;
-use heapray_wire::ring::{FLAG_NATIVE, MODE_EXACT};
+use heapray_wire::ring::{FLAG_FOLLOW_EXEC, FLAG_NATIVE, MODE_EXACT};
 
 use crate::arch::{R_ABSOLUTE, R_GLOB_DAT, R_JUMP_SLOT};
 use crate::elf::{Object, Relocation, Tables, is_text};
@@ -41,12 +40,15 @@ struct Patched {
     base: usize,
     /// A slot that was changed, 0 none.
     slot: usize,
-    /// What it was changed to.
+    /// What it was changed to; without a slot, how many objects had gone when it was seen.
     value: usize,
 }
 
-static TABLE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
-static LOADER_BASE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+/// How many objects had gone at the last look.
+static N_GONE: AtomicUsize = AtomicUsize::new(0);
+
+static TABLE: AtomicUsize = AtomicUsize::new(0);
+static LOADER_BASE: AtomicUsize = AtomicUsize::new(0);
 
 /// What [`patch`] did.
 #[derive(Default)]
@@ -102,11 +104,14 @@ struct PhdrInfo {
     name: usize,
     phdr: usize,
     n_phdr: u16,
+    n_added: usize,
+    n_gone: usize,
 }
 
 extern "C" fn see_info(info: usize, _n_bytes: usize, _data: usize) -> usize {
     // SAFETY: the loader passes a valid struct.
     let info = unsafe { load::<PhdrInfo>(info) };
+    N_GONE.store(info.n_gone, Relaxed);
     see(&Object { base: info.base, phdr: info.phdr, n_phdr: info.n_phdr.into(), name: info.name });
     0
 }
@@ -120,7 +125,8 @@ fn see(object: &Object) {
     let Some(tables) = object.tables() else { return };
     let done = patch(&tables);
     if let Some(entry) = entry {
-        let patched = Patched { base: object.base + 1, slot: done.slot, value: done.value };
+        let value = if done.slot == 0 { N_GONE.load(Relaxed) } else { done.value };
+        let patched = Patched { base: object.base + 1, slot: done.slot, value };
         // SAFETY: an entry of our table; one thread refreshes at a time.
         unsafe { store(entry, patched) };
     }
@@ -146,8 +152,11 @@ fn entry_of(base: usize) -> Option<usize> {
 fn is_known(entry: usize, base: usize) -> bool {
     // SAFETY: an entry of our table.
     let known = unsafe { load::<Patched>(entry) };
-    if known.base != base + 1 || known.slot == 0 {
+    if known.base != base + 1 {
         return false;
+    }
+    if known.slot == 0 {
+        return known.value == N_GONE.load(Relaxed);
     }
     // SAFETY: an object is loaded at this base; its pages around the slot were there when it was first seen. If another
     // object lies here now, the page may be missing.
@@ -179,10 +188,15 @@ fn hook_of(relocation: &Relocation) -> Option<&'static Hook> {
 /// Changes the slots of an object.
 fn patch(tables: &Tables) -> Done {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
+    // An address in data may be copied anywhere, from where it could not be taken out: not in an attached process.
+    let stays = control().flags.load(Relaxed) & FLAG_FOLLOW_EXEC != 0;
     let mut done = Done::default();
     let mut pages = Pages::new(tables);
     for relocation in tables.relocations() {
         let Some(hook) = hook_of(&relocation) else { continue };
+        if relocation.kind == R_ABSOLUTE && !stays {
+            continue;
+        }
         // SAFETY: a slot that the loader has written.
         let value = unsafe { load::<usize>(relocation.slot) };
         let waits = relocation.kind == R_JUMP_SLOT

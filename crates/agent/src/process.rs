@@ -71,6 +71,7 @@ pub(crate) fn set_up_child(agent: &mut Agent) -> bool {
         return false;
     }
     let (parent_slot, parent_generation) = (agent.slot_idx, header().generation.load(Relaxed));
+    let (python, objects) = (header().python_hex.load(Relaxed), header().objects.load(Relaxed));
     let Some((idx, claim)) = claim_slot(control_addr) else { return false };
     if !map_slot_over(control_addr, idx, slot_addr) {
         claim.state.store(SLOT_FREE, Release);
@@ -80,6 +81,8 @@ pub(crate) fn set_up_child(agent: &mut Agent) -> bool {
     header().parent_slot.store(parent_slot, Relaxed);
     header().parent_generation.store(parent_generation, Relaxed);
     header().fork_mark.store(core::mem::take(&mut agent.fork_mark), Relaxed);
+    header().python_hex.store(python, Relaxed);
+    header().objects.store(objects, Relaxed);
     header().hooked.store(1, Relaxed);
     agent.begin(idx as u32, slot_addr);
     sampler::restart();
