@@ -2,7 +2,8 @@
 //! when each command makes its plan.
 
 use crate::command::{
-    attach, chain, cycles, find, growth, holders, info, leaks, refs, run, snapshot, switch, types, why,
+    attach, chain, cycles, diff, export, find, flamegraph, growth, holders, info, leaks, refs, run, snapshot,
+    stats, switch, temporary, timeline, top, tree, types, watch, why,
 };
 use crate::target::Target;
 use clap::error::ErrorKind;
@@ -21,7 +22,8 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-TARGET is a process id, or a file that `heapray snapshot` wrote. Nothing is loaded into a process.
+TARGET is a process id, or a file that `heapray snapshot` wrote; a snapshot loads nothing into a process.
+FILE is a recording that `heapray run` or `heapray attach` wrote or is writing.
 Exit status: 0 done, 1 a leak was found, 2 error.";
 
 /// One variant per subcommand, in the order of the help.
@@ -37,7 +39,27 @@ pub(crate) enum Command {
     On(switch::SwitchFlags),
     /// Switch the recording of a process off.
     Off(switch::SwitchFlags),
-    /// Say what leaks: repeated snapshots, and a verdict.
+    /// Show where the live memory of a recording was allocated, and what grows.
+    Top(top::TopFlags),
+    /// Show who called whom until memory was allocated.
+    Tree(tree::TreeFlags),
+    /// Draw all stacks of a recording: live, peak, growth, temporary, or two compared.
+    Flamegraph(flamegraph::FlamegraphFlags),
+    /// Show resident memory, live bytes and the rate of allocation over time.
+    Timeline(timeline::TimelineFlags),
+    /// Show totals, allocators and sizes of a recording.
+    Stats(stats::StatsFlags),
+    /// Show what was alive at the high-water mark.
+    Peak(top::PeakFlags),
+    /// Show where memory is allocated to be freed soon after.
+    Temporary(temporary::TemporaryFlags),
+    /// Compare two recordings, place by place.
+    Diff(diff::DiffFlags),
+    /// Print what changed, tick by tick, as tracemalloc's compare_to does.
+    Watch(watch::WatchFlags),
+    /// Write a recording as collapsed stacks, pprof, speedscope, csv or parquet.
+    Export(export::ExportFlags),
+    /// Say what leaks: repeated snapshots and a verdict, or what survived in a recording.
     Leaks(leaks::LeaksFlags),
     /// Write the object graph of a process, or of a core file, to a file.
     Snapshot(snapshot::SnapshotFlags),
@@ -57,7 +79,7 @@ pub(crate) enum Command {
     Chain(chain::ChainFlags),
     /// Show reference cycles: garbage that waits, that can never go, and cycles that are held.
     Cycles(cycles::CyclesFlags),
-    /// Show what a snapshot holds and how good it is.
+    /// Show what a snapshot or a recording holds and how good it is.
     Info(info::InfoFlags),
 }
 

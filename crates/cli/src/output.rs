@@ -20,6 +20,31 @@ pub(crate) fn print<A: Serialize>(
     out.flush().context("cannot write the answer to stdout")
 }
 
+/// Prints one answer of many: JSON on one line.
+pub(crate) fn print_line<A: Serialize>(
+    format: FormatFlags,
+    answer: &A,
+    text: impl FnOnce(&A, &Style) -> String,
+) -> anyhow::Result<()> {
+    let printed = if format.json { json::to_line(answer) } else { text(answer, &style(format)) };
+    let mut out = std::io::stdout().lock();
+    out.write_all(printed.as_bytes()).context("cannot write the answer to stdout")?;
+    out.flush().context("cannot write the answer to stdout")
+}
+
+/// Writes a file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes an SVG, or its pixels where the name ends in `.png`.
+pub(crate) fn write_svg(path: &Path, svg: &str) -> anyhow::Result<()> {
+    match PictureFormat::of(path)? {
+        PictureFormat::Png => write(path, &picture::rasterised(svg)?),
+        _ => write(path, svg.as_bytes()),
+    }
+}
+
 /// Colour only on a terminal, never where `NO_COLOR` is set (no-color.org: any non-empty value).
 fn style(format: FormatFlags) -> Style {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

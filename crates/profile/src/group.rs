@@ -2,7 +2,7 @@
 
 use crate::{Figures, PlaceKind, Places, Site, StackTree};
 use heapray_capture::Recording;
-use heapray_wire::{NO_NODE, NO_STRING};
+use heapray_wire::NO_STRING;
 use std::collections::HashMap;
 
 /// What makes sites one.
@@ -42,10 +42,13 @@ pub struct Group {
     pub sites: Vec<u32>,
 }
 
+/// What names stacks.
+type Names<'a> = (&'a Recording, &'a Places, &'a StackTree);
+
 /// Groups sites, in the order in which sites lead to them. `places` are of the detail that `by` wants, `tree` was
 /// made with them.
 pub fn group(
-    (recording, places, tree): (&Recording, &Places, &StackTree),
+    (recording, places, tree): Names<'_>,
     sites: &[Site],
     by: GroupBy,
     charge: Charge,
@@ -64,7 +67,7 @@ pub fn group(
         seen.clear();
         match charge {
             Charge::Own => seen.extend(owner(recording, places, tree, site.node)),
-            Charge::Cumulative => everyone(recording, places, site.node, &mut seen),
+            Charge::Cumulative => everyone((recording, places, tree), site.node, &mut seen),
         }
         let mut keys: Vec<_> = seen.iter().map(|&place| (key(places, place, by), place)).collect();
         keys.sort_unstable();
@@ -121,6 +124,7 @@ fn owner(recording: &Recording, places: &Places, tree: &StackTree, node: u32) ->
         PlaceKind::Native => 1,
         PlaceKind::Cut => 2,
         PlaceKind::Tag => 3,
+        PlaceKind::Thread if !tree.shows_threads() => 6,
         PlaceKind::Thread => 4,
     };
     let mut best: Option<(u32, u32)> = None;
@@ -129,7 +133,7 @@ fn owner(recording: &Recording, places: &Places, tree: &StackTree, node: u32) ->
         if rank == 0 {
             return Some(place);
         }
-        if best.is_none_or(|(least, _)| rank < least) {
+        if rank < 6 && best.is_none_or(|(least, _)| rank < least) {
             best = Some((rank, place));
         }
     }
@@ -137,11 +141,11 @@ fn owner(recording: &Recording, places: &Places, tree: &StackTree, node: u32) ->
 }
 
 /// All code on the stack.
-fn everyone(recording: &Recording, places: &Places, node: u32, all: &mut Vec<u32>) {
+fn everyone((recording, places, tree): Names<'_>, node: u32, all: &mut Vec<u32>) {
     let is_code = |place: &u32| matches!(places.get(*place).kind, PlaceKind::Python | PlaceKind::Native);
     all.extend(stack(recording, places, node).filter(is_code));
-    if all.is_empty() && node != NO_NODE {
-        all.extend(stack(recording, places, node).next());
+    if all.is_empty() {
+        all.extend(owner(recording, places, tree, node));
     }
 }
 

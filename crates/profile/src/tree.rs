@@ -61,6 +61,11 @@ impl StackTree {
         self.of_node.get(node as usize).copied().flatten()
     }
 
+    /// Whether threads are kept apart.
+    pub(crate) fn shows_threads(&self) -> bool {
+        self.options.split_threads
+    }
+
     /// Whether a place is left out.
     pub(crate) fn hides(&self, places: &Places, place: u32) -> bool {
         self.options.hide_imports && places.is_import(place)

@@ -9,3 +9,10 @@ pub fn to_text<A: Serialize>(answer: &A) -> String {
     text.push('\n');
     text
 }
+
+/// JSON on one line, for answers that follow each other.
+pub fn to_line<A: Serialize>(answer: &A) -> String {
+    let mut text = serde_json::to_string(answer).expect("answers have string keys and no failing parts");
+    text.push('\n');
+    text
+}

@@ -5,13 +5,18 @@
 //! without [`sanitize`] and the escaping of that format.
 
 mod clean;
+mod flame;
+pub mod format;
 pub mod json;
 mod number;
 pub mod picture;
+mod place;
+mod spark;
 mod style;
 mod table;
 pub mod text;
 
 pub use clean::sanitize;
+pub use flame::{FlameDirection, FlameError, flame, flame_diff, page};
 pub use number::{bytes, bytes_signed, duration, percent, rate, rate_interval, thousands, thousands_signed};
 pub use style::Style;

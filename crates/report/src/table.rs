@@ -59,9 +59,15 @@ impl Table {
         text
     }
 
+    /// Where the last column begins, in characters.
+    pub(crate) fn last_column_at(&self) -> usize {
+        let shown = (0..self.columns.len() - 1).filter(|&i| self.rows.iter().any(|row| !row[i].is_empty()));
+        shown.map(|i| self.width(i) + 2).sum()
+    }
+
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0).max(self.columns[column].name.len())
+        cells.max().unwrap_or(0).max(self.columns[column].name.chars().count())
     }
 
     fn line(&self, cells: &[&str], shown: &[usize], widths: &[usize]) -> String {

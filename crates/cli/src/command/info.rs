@@ -1,7 +1,9 @@
-//! `info`: what a snapshot holds and how good it is.
+//! `info`: what a snapshot or a recording holds and how good it is.
 
+use crate::allocations::FilterFlags;
 use crate::flags::{FormatFlags, SourceFlags};
-use crate::{load, output};
+use crate::target::Target;
+use crate::{allocations, load, output};
 use clap::Args;
 use heapray_report::text;
 
@@ -16,6 +18,14 @@ pub(crate) struct InfoFlags {
 
 /// Prints what is known.
 pub(crate) fn run(flags: &InfoFlags) -> anyhow::Result<()> {
+    if let Target::File(path) = &flags.source.target
+        && allocations::is_recording(path)
+    {
+        let (recording, file_bytes) = allocations::read(path)?;
+        let options = FilterFlags::default().options(flags.source.process.process, file_bytes);
+        let answer = heapray_query::recording_info(recording, options)?;
+        return output::print(flags.format, &answer, text::recording_info);
+    }
     let file = load::file(&flags.source)?;
     output::print(flags.format, &heapray_query::info(&file, flags.source.process.process), text::info)
 }

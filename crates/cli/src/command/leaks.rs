@@ -1,10 +1,11 @@
-//! `leaks`: repeated snapshots of a process, or several files of one, and a verdict.
+//! `leaks`: repeated snapshots of a process, or several files of one, and a verdict; or what survived in a recording.
 
+use super::survivors::{self, Asked, SurvivorsFlags};
 use crate::duration::{parse_bytes, parse_duration};
 use crate::flags::{FormatFlags, LiveFlags, ProcessFlags};
 use crate::progress::Progress;
 use crate::target::Target;
-use crate::{load, output};
+use crate::{allocations, load, output};
 use anyhow::{Context, bail};
 use clap::Args;
 use heapray_query::{EXTRA_SNAPSHOTS, Leaks, LeaksOptions};
@@ -19,7 +20,7 @@ const STATUS_FINDING: u8 = 1;
 /// Options of `heapray leaks`.
 #[derive(Args, Debug)]
 pub(crate) struct LeaksFlags {
-    /// Process id, or at least two snapshot files of one process, oldest first.
+    /// Process id, or at least two snapshot files of one process, oldest first, or one recording.
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<Target>,
     /// Time between snapshots of a process. A slow leak needs longer ones: 30s, 5m.
@@ -31,6 +32,8 @@ pub(crate) struct LeaksFlags {
     /// Growth per hour below which nothing is called a leak.
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     threshold: Option<u64>,
+    #[command(flatten)]
+    recording: SurvivorsFlags,
     #[command(flatten)]
     live: LiveFlags,
     #[command(flatten)]
@@ -50,6 +53,18 @@ enum Plan {
 
 /// Prints the verdict; status 1 with findings.
 pub(crate) fn run(flags: &LeaksFlags) -> anyhow::Result<ExitCode> {
+    if let [Target::File(path)] = &flags.targets[..]
+        && allocations::is_recording(path)
+    {
+        let asked =
+            Asked { process: flags.process.process, threshold: flags.threshold, format: flags.format };
+        return Ok(status(survivors::run(&flags.recording, path, asked)?));
+    }
+    if !flags.recording.filter.is_empty() {
+        bail!(
+            "cannot filter snapshots: --from, --to and patterns of places are for one recording (heapray run)"
+        );
+    }
     let plan = plan(&flags.targets)?;
     let mut leaks = Leaks::new(LeaksOptions { threshold_bytes_per_hour: flags.threshold });
     match &plan {
@@ -58,7 +73,11 @@ pub(crate) fn run(flags: &LeaksFlags) -> anyhow::Result<ExitCode> {
     }
     let answer = leaks.verdict()?;
     output::print(flags.format, &answer, text::leaks)?;
-    Ok(if answer.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(STATUS_FINDING) })
+    Ok(status(!answer.findings.is_empty()))
+}
+
+fn status(found: bool) -> ExitCode {
+    if found { ExitCode::from(STATUS_FINDING) } else { ExitCode::SUCCESS }
 }
 
 fn plan(targets: &[Target]) -> anyhow::Result<Plan> {

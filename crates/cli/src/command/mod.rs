@@ -3,7 +3,10 @@
 pub(crate) mod attach;
 pub(crate) mod chain;
 pub(crate) mod cycles;
+pub(crate) mod diff;
+pub(crate) mod export;
 pub(crate) mod find;
+pub(crate) mod flamegraph;
 pub(crate) mod growth;
 pub(crate) mod holders;
 pub(crate) mod info;
@@ -11,8 +14,15 @@ pub(crate) mod leaks;
 pub(crate) mod refs;
 pub(crate) mod run;
 pub(crate) mod snapshot;
+pub(crate) mod stats;
+pub(crate) mod survivors;
 pub(crate) mod switch;
+pub(crate) mod temporary;
+pub(crate) mod timeline;
+pub(crate) mod top;
+pub(crate) mod tree;
 pub(crate) mod types;
+pub(crate) mod watch;
 pub(crate) mod why;
 
 use crate::flags::{Cli, Command};
@@ -26,6 +36,16 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detach(flags) => switch::detach(&flags),
         Command::On(flags) => switch::switch(&flags, true),
         Command::Off(flags) => switch::switch(&flags, false),
+        Command::Top(flags) => top::run(&flags),
+        Command::Tree(flags) => tree::run(&flags),
+        Command::Flamegraph(flags) => flamegraph::run(&flags),
+        Command::Timeline(flags) => timeline::run(&flags),
+        Command::Stats(flags) => stats::run(&flags),
+        Command::Peak(flags) => top::peak(&flags),
+        Command::Temporary(flags) => temporary::run(&flags),
+        Command::Diff(flags) => diff::run(&flags),
+        Command::Watch(flags) => watch::run(&flags),
+        Command::Export(flags) => export::run(&flags),
         Command::Leaks(flags) => return leaks::run(&flags),
         Command::Snapshot(flags) => snapshot::run(&flags),
         Command::Types(flags) => types::run(&flags),

@@ -77,7 +77,7 @@ pub struct RecordedWindow {
     pub from_seconds: f64,
     /// End, seconds since the recording's start.
     pub to_seconds: f64,
-    /// What live memory is of: `end`, `moment` (one that was asked for), `before exit`, `peak`.
+    /// What live memory is of: `end`, `moment` (one that was asked for), `before exit`, `peak`, `over time`.
     pub live: String,
 }
 
@@ -88,8 +88,8 @@ pub struct RecordingCost {
     pub hook_seconds: Option<f64>,
     /// The same as part of the processes' lifetime, 0 to 1.
     pub hook_share: Option<f64>,
-    /// Shared memory of the rings, bytes.
-    pub ring_bytes: Option<u64>,
+    /// Memory of the rings and of the agents, bytes.
+    pub memory_bytes: Option<u64>,
     /// Size of the file, bytes.
     pub file_bytes: Option<u64>,
     /// Events recorded.
@@ -103,6 +103,8 @@ pub struct RecordingDoubt {
     pub lost_events: u64,
     /// Frees dropped: blocks that look alive and are not.
     pub lost_frees: u64,
+    /// Frees that nothing was known of although they should have been: blocks that look alive and are not.
+    pub missed_frees: u64,
     /// Allocations inside the recorder's own work, passed through unrecorded.
     pub reentered: u64,
     /// Records that the figures stand on.

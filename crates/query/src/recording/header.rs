@@ -127,7 +127,7 @@ impl Allocations {
         RecordingCost {
             hook_seconds: hook_ns.map(|ns| ns as f64 / 1e9),
             hook_share: hook_ns.filter(|_| life > 0.0).map(|ns| (ns as f64 / life).clamp(0.0, 1.0)),
-            ring_bytes: self.sum("ring_bytes"),
+            memory_bytes: self.sum("ring_bytes").map(|rings| rings + self.sum("agent_bytes").unwrap_or(0)),
             file_bytes: self.options.file_bytes,
             n_events: self.sum("events"),
         }
@@ -135,13 +135,16 @@ impl Allocations {
 
     fn doubt(&self, n_records: i64, is_estimated: bool) -> RecordingDoubt {
         let faults = self.tasks().filter_map(|task| {
-            let fault = task.fact_text("agent_fault").filter(|fault| !fault.is_empty())?;
-            Some(format!("process {}: {fault}", task.pid().unwrap_or(0)))
+            let text = task.fact_text("agent_fault").filter(|fault| !fault.is_empty()).map(str::to_owned);
+            let number = task.int("agent_fault").filter(|fault| *fault != 0);
+            let fault = text.or_else(|| number.map(|number| format!("fault {number}")))?;
+            Some(format!("the agent in process {} stopped: {fault}", task.pid().unwrap_or(0)))
         });
         let lost = &self.recording.losses;
         RecordingDoubt {
             lost_events: self.sum("lost_events").unwrap_or(0),
             lost_frees: self.sum("lost_frees").unwrap_or(0),
+            missed_frees: self.sum("missed_frees").unwrap_or(0),
             reentered: self.sum("reentered").unwrap_or(0),
             n_records: n_records.max(0) as u64,
             is_estimated,

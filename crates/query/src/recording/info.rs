@@ -14,8 +14,10 @@ use crate::QueryError;
 pub fn recording_info(recording: Recording, options: AllocationOptions) -> Result<RecordingInfo, QueryError> {
     let allocations = Allocations::new(recording, options)?;
     let recording = &allocations.recording;
+    let mut about = allocations.recorded(&allocations.whole, 0);
+    about.window.live = "over time".to_owned();
     Ok(RecordingInfo {
-        recording: allocations.recorded(&allocations.whole, 0),
+        recording: about,
         n_texts: recording.texts.len() as u64,
         n_frames: recording.frames.len() as u64,
         n_stack_nodes: recording.nodes.len() as u64,

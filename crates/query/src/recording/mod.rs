@@ -114,6 +114,19 @@ impl Allocations {
         self.recording.end_ns() as f64 / 1e9
     }
 
+    /// Whether the recording has ended: nothing will be added to its file.
+    pub fn is_complete(&self) -> bool {
+        self.recording.tasks.iter().all(|task| task.end.is_some())
+    }
+
+    /// The same recording up to another end.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn until(self, to: Time) -> Result<Self, QueryError> {
+        Self::new(self.recording, AllocationOptions { to: Some(to), ..self.options })
+    }
+
     fn sites(&self, span: &Span) -> Vec<Site> {
         figures(&self.recording, &self.selection, span)
     }

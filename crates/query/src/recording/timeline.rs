@@ -14,8 +14,10 @@ impl Allocations {
         let span = self.up_to_the_end();
         let points: Vec<TimelinePoint> =
             series(&self.recording, &self.selection, &span, n_max).iter().map(point).collect();
+        let mut recording = self.recorded(&span, 0);
+        recording.window.live = "over time".to_owned();
         TimelineAnswer {
-            recording: self.recorded(&span, 0),
+            recording,
             rss_peak: most(&points, |point| point.rss_max_bytes.or(point.rss_bytes)),
             live_peak: most(&points, |point| Some(point.live_bytes)),
             rate_peak: most(&points, |point| Some(whole(point.bytes_per_second)))

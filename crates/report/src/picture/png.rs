@@ -23,8 +23,16 @@ pub struct PngError {
 /// # Errors
 /// A picture too large for memory, or a fault of the rasteriser.
 pub fn png(picture: &Picture) -> Result<Vec<u8>, PngError> {
+    rasterised(&svg(picture))
+}
+
+/// The pixels of an SVG.
+///
+/// # Errors
+/// As [`png`]; an SVG that is none.
+pub fn rasterised(svg: &str) -> Result<Vec<u8>, PngError> {
     let problem = |problem: String| PngError { problem };
-    let tree = usvg::Tree::from_str(&svg(picture), &options()).map_err(|error| problem(error.to_string()))?;
+    let tree = usvg::Tree::from_str(svg, &options()).map_err(|error| problem(error.to_string()))?;
     let size = tree.size();
     let scale = SCALE.min((PIXELS_MAX / (size.width() * size.height())).sqrt());
     let (width, height) = ((size.width() * scale).ceil() as u32, (size.height() * scale).ceil() as u32);
@@ -41,5 +49,6 @@ fn options() -> usvg::Options<'static> {
         fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(file)));
     }
     fonts.set_sans_serif_family("DejaVu Sans");
+    fonts.set_monospace_family("DejaVu Sans");
     options
 }

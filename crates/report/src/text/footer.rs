@@ -41,7 +41,7 @@ pub(super) fn seen(coverage: &Coverage) -> String {
 }
 
 /// `1 object`, `2,000 objects`.
-pub(super) fn n_of(count: u64, what: &str) -> String {
+pub(crate) fn n_of(count: u64, what: &str) -> String {
     format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 

@@ -1,25 +1,45 @@
 //! Text for people, one file per question: the answer first, then the evidence, then the doubt.
 
+mod call_tree;
 mod chain;
 mod cycles;
+mod diff;
 mod find;
-mod footer;
+pub(crate) mod footer;
 mod growth;
 mod holders;
 mod info;
 mod leaks;
+pub(crate) mod recorded;
+mod recording_info;
+mod recording_stats;
 mod refs;
+mod stacks;
+mod survivors;
+mod temporary;
+mod timeline;
+mod top;
 mod trail;
 mod types;
+mod watch;
 mod why;
 
+pub use call_tree::tree;
 pub use chain::chain;
 pub use cycles::cycles;
+pub use diff::diff;
 pub use find::find;
 pub use growth::growth;
 pub use holders::holders;
 pub use info::info;
 pub use leaks::leaks;
+pub use recording_info::recording_info;
+pub use recording_stats::stats;
 pub use refs::refs;
+pub use survivors::survivors;
+pub use temporary::temporary;
+pub use timeline::timeline;
+pub use top::top;
 pub use types::types;
+pub use watch::watch;
 pub use why::why;

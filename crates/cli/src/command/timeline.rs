@@ -1,0 +1,41 @@
+//! `timeline`: memory over time.
+
+use crate::allocations::{self, RecordingFlags};
+use crate::flags::{DrawFlags, FormatFlags};
+use crate::output::{self, PictureFormat};
+use anyhow::bail;
+use clap::Args;
+use heapray_query::TIMELINE_STEPS;
+use heapray_report::{picture, text};
+
+/// Steps of a picture: one for every few pixels.
+const PICTURE_STEPS: usize = 400;
+
+/// Options of `heapray timeline`.
+#[derive(Args, Debug)]
+pub(crate) struct TimelineFlags {
+    #[command(flatten)]
+    recording: RecordingFlags,
+    /// Steps of time at most.
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    #[command(flatten)]
+    draw: DrawFlags,
+    #[command(flatten)]
+    format: FormatFlags,
+}
+
+/// Prints the timeline, and draws it.
+pub(crate) fn run(flags: &TimelineFlags) -> anyhow::Result<()> {
+    let form = flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
+    if form == Some(PictureFormat::Dot) {
+        bail!("cannot draw a timeline as a graph: end the name in .svg or .png");
+    }
+    let allocations = allocations::allocations(&flags.recording)?;
+    if let Some(path) = &flags.draw.output {
+        let answer = allocations.timeline(flags.steps.unwrap_or(PICTURE_STEPS));
+        output::write_svg(path, &picture::timeline(&answer))?;
+    }
+    let answer = allocations.timeline(flags.steps.unwrap_or(TIMELINE_STEPS));
+    output::print(flags.format, &answer, text::timeline)
+}
