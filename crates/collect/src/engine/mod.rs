@@ -23,6 +23,7 @@ pub use names::{NativeNames, NativePlace, NoNames};
 pub use process::Settings;
 pub use tables::LoadedObject;
 
+use cohort::CohortKey;
 use names::{Names, Speaker};
 use process::{Core, Moment, Process};
 use rows::SliceRows;
@@ -301,7 +302,8 @@ impl Writer<'_> {
 
     fn peak(&mut self, process: &mut Process) {
         let high = process.core.cohorts.high;
-        let live: Vec<_> = process.core.cohorts.peak().collect();
+        let counts = |key: &CohortKey| process.counts[usize::from(key.allocator)] > 0.0;
+        let live: Vec<_> = process.core.cohorts.peak().filter(|(key, _)| counts(key)).collect();
         let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
         self.put(RecordingChunk::Peak(Peak { t_ns: high.t_ns, bytes: high.peak_bytes, rows }));
     }

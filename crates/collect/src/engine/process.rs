@@ -68,7 +68,7 @@ pub(crate) struct Process {
     pub(crate) core: Core,
     sites: [Vec<Site>; N_ALLOCATORS],
     /// 1.0 for allocators whose blocks are heap, 0.0 for those that only hold others' blocks.
-    counts: [f64; N_ALLOCATORS],
+    pub(crate) counts: [f64; N_ALLOCATORS],
     pub(crate) sizes: Sizes,
     pub(crate) tally: Tally,
     /// What the agent says of itself, as of last.
