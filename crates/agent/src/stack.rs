@@ -144,12 +144,8 @@ impl Stacks {
             cut = walk::collect(peek, &python.frames, python.innermost(peek, state), fresh);
         }
         let frames = fresh.as_slice();
-        let is_too_deep = native.merge(
-            peek,
-            (python.as_ref(), state.unwrap_or(0)),
-            (thread, registers),
-            (frames, merged),
-        );
+        let is_too_deep =
+            native.merge(peek, (python.as_ref(), state.unwrap_or(0)), (thread, registers), (frames, merged));
         if is_too_deep {
             cut = Some(CutReason::TooDeep);
         }
@@ -280,7 +276,9 @@ impl Places {
         let mut is_full = false;
         for level in thread.levels.as_mut_slice().get_mut(changed..).unwrap_or_default() {
             let shown = match (level.instruction, python) {
-                (native::NATIVE, _) => UserFrame::Shown(Frame { kind: NodeKind::Native, a: level.code, b: 0 }),
+                (native::NATIVE, _) => {
+                    UserFrame::Shown(Frame { kind: NodeKind::Native, a: level.code, b: 0 })
+                }
                 (native::NATIVE_CUT, _) => {
                     UserFrame::Shown(Frame { kind: NodeKind::NativeCut, a: level.code, b: 0 })
                 }

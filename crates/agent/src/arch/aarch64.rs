@@ -283,3 +283,24 @@ core::arch::global_asm!(
     "b 7b",
     ".purgem hidden",
 );
+
+/// Number of the stack pointer in call frame information (DWARF for the Arm 64-bit Architecture).
+pub(crate) const DWARF_STACK_POINTER: u64 = 31;
+/// Number of the frame pointer, `x29`.
+pub(crate) const DWARF_FRAME_POINTER: u64 = 29;
+/// Number of the return address, `x30`.
+pub(crate) const DWARF_RETURN_ADDRESS: u64 = 30;
+/// Where the kernel's record of a signal has its registers: not followed here.
+pub(crate) const SIGNAL_CONTEXT: Option<[u64; 3]> = None;
+
+/// Instruction pointer, stack pointer and frame pointer of the function that this is inlined into.
+#[inline(always)]
+pub(crate) fn registers() -> [u64; 3] {
+    let (pc, sp, fp): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("adr {}, .", "mov {}, sp", "mov {}, x29", out(reg) pc, out(reg) sp, out(reg) fp,
+            options(nomem, nostack, preserves_flags));
+    }
+    [pc, sp, fp]
+}

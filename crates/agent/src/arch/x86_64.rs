@@ -273,3 +273,25 @@ core::arch::global_asm!(
     "ret",
     ".purgem hidden",
 );
+
+/// Number of the stack pointer in call frame information (psABI, figure 3.36).
+pub(crate) const DWARF_STACK_POINTER: u64 = 7;
+/// Number of the frame pointer, `rbp`.
+pub(crate) const DWARF_FRAME_POINTER: u64 = 6;
+/// Number of the return address.
+pub(crate) const DWARF_RETURN_ADDRESS: u64 = 16;
+/// Where the kernel's record of a signal has `rbp`, `rsp` and `rip`, in bytes behind the stack pointer of the frame that
+/// returns from the signal: `uc_mcontext` of `struct ucontext`.
+pub(crate) const SIGNAL_CONTEXT: Option<[u64; 3]> = Some([120, 160, 168]);
+
+/// Instruction pointer, stack pointer and frame pointer of the function that this is inlined into.
+#[inline(always)]
+pub(crate) fn registers() -> [u64; 3] {
+    let (pc, sp, fp): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", out(reg) pc, out(reg) sp, out(reg) fp,
+            options(nomem, nostack, preserves_flags));
+    }
+    [pc, sp, fp]
+}

@@ -84,11 +84,11 @@ impl Python {
         self.codes.layout
     }
 
-    /// The innermost frame of the calling thread, 0 where it runs none.
+    /// The calling thread's state.
     ///
-    /// Errors: why its stack is not known.
+    /// Errors: why it is not known.
     #[inline]
-    pub(crate) fn innermost(&self, peek: Peek, holds: Holds, thread: &mut Thread) -> Result<u64, CutReason> {
+    pub(crate) fn state(&self, peek: Peek, holds: Holds, thread: &mut Thread) -> Result<u64, CutReason> {
         // SAFETY: as `find` was promised; it reads one word.
         let current = unsafe { (self.current)() };
         let state = match (holds, self.layout().current_thread) {
@@ -102,16 +102,22 @@ impl Python {
             (Holds::Unknown, CurrentThread::ThreadLocal) => unsafe { (self.own)() },
             (Holds::Unknown, CurrentThread::Runtime) => self.one_of_runtime(peek, current, thread)?,
         };
-        if !is_plausible(state) {
-            return Err(CutReason::NoPythonState);
+        match is_plausible(state) {
+            true => Ok(state),
+            false => Err(CutReason::NoPythonState),
         }
+    }
+
+    /// The innermost frame of the calling thread, whose state this is; 0 where it runs none.
+    #[inline]
+    pub(crate) fn innermost(&self, peek: Peek, state: u64) -> u64 {
         let layout = self.layout();
         let frame = peek.word(state + u64::from(layout.thread_frame));
-        Ok(match layout.cframe_frame {
+        match layout.cframe_frame {
             Some(_) if frame == 0 => 0,
             Some(offset) => peek.word(frame + u64::from(offset)),
             None => frame,
-        })
+        }
     }
 
     /// The calling thread's state where `current` may be another thread's.

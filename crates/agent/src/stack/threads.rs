@@ -3,7 +3,7 @@
 //! A thread is found by its thread pointer. Since the C library gives that to a later thread again, the kernel's thread
 //! id is compared too; it is read from the C library's own record of the thread where that was seen to hold it.
 //!
-//! Unsafe: the system call `gettid`.
+//! Unsafe: the system calls `gettid` and `getpid`.
 #![allow(unsafe_code)]
 
 use core::mem;
@@ -51,13 +51,28 @@ pub(crate) struct Thread {
     pub(crate) marks: [u32; 2],
     /// The Python state that it had when it last held the interpreter.
     pub(crate) state: u64,
+    /// The stack that it was on last: first address and one past the last, 0 where not known.
+    pub(crate) stack: (u64, u64),
+    /// Whether it is the process's first, whose stack grows.
+    pub(crate) is_main: bool,
 }
 
 impl Thread {
     /// A thread that was never seen.
     pub(crate) fn new(pointer: u64) -> Thread {
         let levels = Array::new();
-        Thread { pointer, tid: 0, tag: 0, levels, cut: None, root: STALE, marks: [0; 2], state: 0 }
+        Thread {
+            pointer,
+            tid: 0,
+            tag: 0,
+            levels,
+            cut: None,
+            root: STALE,
+            marks: [0; 2],
+            state: 0,
+            stack: (0, 0),
+            is_main: false,
+        }
     }
 }
 
@@ -102,6 +117,7 @@ impl Threads {
         if thread.tid != tid {
             // The place of a thread that has ended, or the only thread of a forked child.
             (thread.tid, thread.tag, thread.state, thread.marks) = (tid, 0, 0, [0; 2]);
+            (thread.stack, thread.is_main) = ((0, 0), tid == pid());
             thread.levels.truncate(0);
         }
         Some(thread)
@@ -144,4 +160,9 @@ impl Threads {
         }
         Some(number)
     }
+}
+
+fn pid() -> u32 {
+    // SAFETY: answers a number.
+    unsafe { syscall(nr::GETPID, [0; 6]) as u32 }
 }

@@ -159,23 +159,35 @@ fn replace(
     innermost: u64,
     (thread, fresh): (&mut Thread, &mut Array<Level>),
 ) -> ChangedFrom {
+    let cut = collect(peek, shape, innermost, fresh);
+    settle(thread, fresh.as_slice(), cut)
+}
+
+/// Puts the frames from `innermost` outwards into `fresh`; why it ends where it does not end by itself.
+pub(crate) fn collect(
+    peek: Peek,
+    shape: &FrameShape,
+    innermost: u64,
+    fresh: &mut Array<Level>,
+) -> Option<CutReason> {
     fresh.truncate(0);
     let mut frame = innermost;
-    let mut cut = None;
     while frame != 0 {
-        cut = match (is_plausible(frame), fresh.len() < DEPTH_MAX) {
-            (false, _) => Some(CutReason::Torn),
-            (true, true) if fresh.push(shape.level(peek, frame)) => None,
-            _ => Some(CutReason::TooDeep),
-        };
-        if cut.is_some() {
-            break;
+        match (is_plausible(frame), fresh.len() < DEPTH_MAX) {
+            (false, _) => return Some(CutReason::Torn),
+            (true, true) if fresh.push(shape.level(peek, frame)) => {}
+            _ => return Some(CutReason::TooDeep),
         }
         frame = shape.previous(peek, frame);
     }
+    None
+}
+
+/// Makes `fresh` (innermost first) the thread's levels. What is the same from the outermost frame on keeps its nodes.
+pub(crate) fn settle(thread: &mut Thread, fresh: &[Level], cut: Option<CutReason>) -> ChangedFrom {
     let is_same_start = thread.cut == cut;
     thread.cut = cut;
-    let (levels, fresh) = (&mut thread.levels, fresh.as_slice());
+    let levels = &mut thread.levels;
     if !levels.reserve(fresh.len()) {
         levels.truncate(0);
         thread.cut = Some(CutReason::TooDeep);
@@ -237,8 +249,7 @@ mod tests {
         /// Walks, checks the levels against the frames, gives every level a node, and answers what was found changed.
         fn walk(&mut self) -> usize {
             let innermost = self.frames.last().map_or(0, |frame| frame.address());
-            // SAFETY: the frames are ours.
-            let peek = unsafe { Peek::new() };
+            let peek = Peek::of_test();
             let changed = walk(peek, &SHAPE, innermost, (&mut self.thread, &mut self.fresh));
             let levels = self.thread.levels.as_mut_slice();
             assert_eq!(levels.len(), self.frames.len().min(DEPTH_MAX));
@@ -327,8 +338,7 @@ mod tests {
         (1..=3).for_each(|code| stack.call(code * 16));
         stack.frames[0].0[1] = 0x1234_5677;
         let innermost = stack.frames[2].address();
-        // SAFETY: the frames are ours, and the wild pointer is recognised before it is followed.
-        let peek = unsafe { Peek::new() };
+        let peek = Peek::of_test();
         walk(peek, &SHAPE, innermost, (&mut stack.thread, &mut stack.fresh));
         assert_eq!((stack.thread.cut, stack.thread.levels.len()), (Some(CutReason::Torn), 3));
     }
