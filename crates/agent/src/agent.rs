@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use heapray_wire::ring::cells::{Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap};
-use heapray_wire::ring::{FLAG_ALL_EVENTS, MODE_EXACT};
+use heapray_wire::ring::{FLAG_ALL_EVENTS, FLAG_NATIVE, MODE_EXACT};
 
 use crate::ring::{Ring, add, control, header};
 use crate::stack::Stacks;
@@ -25,6 +25,7 @@ pub(crate) struct Agent {
     pub(crate) fork_mark: u64,
     window: Option<Window>,
     beat: u64,
+    is_native: bool,
     is_recording: bool,
     has_recorded: bool,
     n_events: u64,
@@ -43,6 +44,7 @@ impl Agent {
             fork_mark: 0,
             window: None,
             beat: 0,
+            is_native: false,
             is_recording: false,
             has_recorded: false,
             n_events: 0,
@@ -62,6 +64,7 @@ impl Agent {
         self.stacks.begin_ring();
         self.slot_idx = slot_idx;
         self.beat = control().heartbeat.load(Relaxed);
+        self.is_native = control().flags.load(Relaxed) & FLAG_NATIVE != 0;
         self.is_recording = control().recording.load(Relaxed) != 0;
         self.has_recorded |= self.is_recording;
         self.n_events = 0;
@@ -126,7 +129,7 @@ impl Agent {
 
     #[inline]
     fn alloc_now(&mut self, holds: Holds, allocator: Allocator, ptr: usize, size: usize) {
-        let node = self.stacks.node(holds, &mut self.ring);
+        let node = self.node(holds);
         let (ptr, size) = (ptr as u64, size as u64);
         match (u32::try_from(size), &mut self.window) {
             (Ok(small), Some(window)) if size < LARGE_BYTES && is_heap(allocator) => {
@@ -134,6 +137,15 @@ impl Agent {
             }
             (Ok(small), _) => self.ring.event(&[alloc(allocator, ptr, node, small)]),
             _ => self.ring.event(&alloc_large(allocator, ptr, node, size)),
+        }
+    }
+
+    /// Where the calling thread is.
+    #[inline]
+    fn node(&mut self, holds: Holds) -> u32 {
+        match self.is_native {
+            true => self.stacks.native_node(holds, &mut self.ring),
+            false => self.stacks.node(holds, &mut self.ring),
         }
     }
 
@@ -164,7 +176,7 @@ impl Agent {
     pub(crate) fn sample(&mut self, allocator: Allocator, ptr: usize, size: usize) {
         self.poll();
         let start_ns = self.start_of_timed();
-        let node = self.stacks.node(holds(allocator), &mut self.ring);
+        let node = self.node(holds(allocator));
         let drawn = Drawn { size: size as u64, interval: sampler::interval() };
         self.ring.event(&sample(allocator, ptr as u64, node, drawn));
         if start_ns != 0 {

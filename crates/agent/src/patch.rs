@@ -22,6 +22,7 @@ use crate::objects::List;
 use crate::pages::map;
 use crate::real::DL_ITERATE_PHDR;
 use crate::ring::{control, header};
+use crate::stack::Stacks;
 use crate::{kernel, lock};
 
 const PROT_READ: usize = 1;
@@ -64,6 +65,7 @@ pub(crate) fn patch_all(list: List) {
     if TABLE.load(Relaxed) == 0 {
         TABLE.store(map(MAX_OBJECTS * size_of::<Patched>()).map_or(0, |start| start as usize), Relaxed);
     }
+    objects_of_stacks(Stacks::begin_objects);
     list.iter().for_each(|object| see(&object));
 }
 
@@ -90,8 +92,10 @@ pub(crate) extern "C" fn refresh() {
     }
     IS_STALE.store(0, Relaxed);
     if DL_ITERATE_PHDR.addr() != 0 {
+        objects_of_stacks(Stacks::begin_objects);
         // SAFETY: dl_iterate_phdr(3); the callback has its signature.
         unsafe { call2(DL_ITERATE_PHDR.addr(), see_info as *const () as usize, 0) };
+        objects_of_stacks(Stacks::end_objects);
     }
     IS_REFRESHING.store(false, Release);
 }
@@ -118,6 +122,7 @@ extern "C" fn see_info(info: usize, _n_bytes: usize, _data: usize) -> usize {
 
 /// Patches an object that is not known yet.
 fn see(object: &Object) {
+    objects_of_stacks(|stacks| stacks.see_object(object.base, object.phdr, object.n_phdr));
     let entry = entry_of(object.base);
     if object.base == LOADER_BASE.load(Relaxed) || entry.is_some_and(|entry| is_known(entry, object.base)) {
         return;
@@ -161,6 +166,15 @@ fn is_known(entry: usize, base: usize) -> bool {
     // SAFETY: an object is loaded at this base; its pages around the slot were there when it was first seen. If another
     // object lies here now, the page may be missing.
     kernel::is_mapped(known.slot) && unsafe { load::<usize>(known.slot) } == known.value
+}
+
+/// Native frames are unwound by the objects' own tables.
+fn objects_of_stacks(take: impl FnOnce(&mut Stacks)) {
+    if control().flags.load(Relaxed) & FLAG_NATIVE != 0
+        && let Some(mut agent) = lock::enter()
+    {
+        take(&mut agent.stacks);
+    }
 }
 
 /// Tells the collector where an object lies.

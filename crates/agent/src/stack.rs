@@ -121,8 +121,8 @@ impl Stacks {
         places.leaf(peek, Some(python), (thread, changed), emit)
     }
 
-    /// As [`Stacks::node`], with the native frames; those of the agent itself are left out. An instruction pointer is that of
-    /// the call, a byte before where it returns to.
+    /// As [`Stacks::node`], with the native frames; those of the agent itself are left out. An instruction pointer is where a
+    /// call returns to (where a signal interrupted, a byte behind where the instruction begins).
     ///
     /// Cost: about 10 ns a frame once its unwinding rule is known.
     #[inline(never)]
@@ -154,16 +154,22 @@ impl Stacks {
         places.leaf(peek, python.as_ref(), (thread, changed), emit)
     }
 
-    /// Begins a new list of loaded objects, for native frames: when objects came or went.
-    pub(crate) fn clear_objects(&mut self) {
+    /// Begins to go through all loaded objects, for native frames: at the start, and when objects came or went.
+    pub(crate) fn begin_objects(&mut self) {
         // SAFETY: the agent's own headers are read.
-        self.native.clear_objects(unsafe { Peek::new() });
+        self.native.begin_objects(unsafe { Peek::new() });
     }
 
-    /// Adds a loaded object, with `n_phdr` program headers at `phdr`.
-    pub(crate) fn add_object(&mut self, base: u64, phdr: u64, n_phdr: u64) {
+    /// Sees a loaded object, with `n_phdr` program headers at `phdr`.
+    pub(crate) fn see_object(&mut self, base: usize, phdr: usize, n_phdr: usize) {
         // SAFETY: the loader's word for the headers of an object that is loaded.
-        self.native.add_object(unsafe { Peek::new() }, base, phdr, n_phdr);
+        let peek = unsafe { Peek::new() };
+        self.native.see_object(peek, base as u64, phdr as u64, n_phdr as u64);
+    }
+
+    /// Forgets objects that were not seen since the beginning.
+    pub(crate) fn end_objects(&mut self) {
+        self.native.end_objects();
     }
 
     /// Labels what the calling thread allocates from now on; an empty label takes it off.

@@ -61,16 +61,24 @@ impl Native {
         Native { objects, rules: Rules::new(), activations: Array::new() }
     }
 
-    /// Begins a new list of loaded objects: the agent alone.
-    pub(crate) fn clear_objects(&mut self, peek: Peek) {
-        self.rules.clear();
-        self.objects.modules.clear();
+    /// Begins to go through all loaded objects.
+    pub(crate) fn begin_objects(&mut self, peek: Peek) {
+        self.objects.modules.begin_round();
         self.objects.own = Module::at(peek, &raw const IMAGE_HEADER as u64);
     }
 
-    /// Adds a loaded object with its program headers.
-    pub(crate) fn add_object(&mut self, peek: Peek, base: u64, phdr: u64, n_phdr: u64) {
-        self.objects.modules.add(Module::read(peek, base, phdr, n_phdr));
+    /// Sees a loaded object with its program headers.
+    pub(crate) fn see_object(&mut self, peek: Peek, base: u64, phdr: u64, n_phdr: u64) {
+        if self.objects.modules.see(Module::read(peek, base, phdr, n_phdr)) {
+            self.rules.clear();
+        }
+    }
+
+    /// Forgets objects that were not seen since the beginning.
+    pub(crate) fn end_objects(&mut self) {
+        if self.objects.modules.end_round() {
+            self.rules.clear();
+        }
     }
 
     /// Puts the frames of the thread into `merged`, innermost first: native ones, and `frames` (innermost first) where they
@@ -132,7 +140,8 @@ impl Merged<'_> {
                 return;
             }
         }
-        self.push(Level { frame: frame.extent.1, code: frame.ip, instruction: NATIVE, node: STALE });
+        // The collector expects where a call returns to, and looks a byte before it.
+        self.push(Level { frame: frame.extent.1, code: frame.ip + 1, instruction: NATIVE, node: STALE });
     }
 
     /// The Python frames of the next activation; whether there is one.

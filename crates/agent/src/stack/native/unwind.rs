@@ -207,7 +207,7 @@ mod tests {
         // SAFETY: what `here` passed.
         let modules = unsafe { &mut *modules.cast::<Modules>() };
         let peek = Peek::of_test();
-        modules.add(Module::read(peek, info.dlpi_addr, info.dlpi_phdr as u64, info.dlpi_phnum.into()));
+        modules.see(Module::read(peek, info.dlpi_addr, info.dlpi_phdr as u64, info.dlpi_phnum.into()));
         0
     }
 
