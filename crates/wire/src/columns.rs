@@ -18,6 +18,7 @@ mod mode {
     pub(super) const RAW: u8 = 2;
     pub(super) const DISTINCT: u8 = 3;
     pub(super) const RECORDS: u8 = 4;
+    pub(super) const NEAR: u8 = 5;
 }
 
 /// The difference of two 64-bit numbers modulo 2⁶⁴, small where they are near: 0, −1, 1, −2, … become 0, 1, 2, 3, …
@@ -90,20 +91,68 @@ impl Key for Bits {
 ///
 /// `records` are the numbers of records of the same rows, which weights of an exact recording repeat.
 pub(crate) fn put_weights(weights: impl Iterator<Item = f64> + Clone, records: &[u64], out: &mut Vec<u8>) {
-    let weights = weights.map(|weight| if weight.is_finite() { weight } else { 0.0 });
+    let weights = weights.map(finite);
+    if !put_whole(weights.clone(), records, out) {
+        put_fractions(weights, out);
+    }
+}
+
+/// As [`put_weights`], or as the distance to what other columns of the row let expect where that is shorter: `near`
+/// answers a number that is stored first, and the weight expected from it.
+pub(crate) fn put_near<T>(
+    rows: &[T],
+    weight: impl Fn(&T) -> f64 + Copy,
+    near: impl Fn(&T) -> (Option<u64>, f64),
+    out: &mut Vec<u8>,
+) where
+    T: Records,
+{
+    let records: Vec<u64> = rows.iter().map(Records::records).collect();
+    let weights = rows.iter().map(|row| finite(weight(row)));
+    if put_whole(weights.clone(), &records, out) {
+        return;
+    }
+    let mut stored = Vec::new();
+    for (row, weight) in rows.iter().zip(weights.clone()) {
+        let (number, expected) = near(row);
+        number.into_iter().for_each(|number| put(&mut stored, number));
+        put(&mut stored, zigzag64(weight.to_bits(), expected.to_bits()));
+    }
+    // Shorter than half of them as they are, or than a list of distinct ones.
+    if stored.len() > rows.len() * 5 {
+        return put_fractions(weights, out);
+    }
+    out.push(mode::NEAR);
+    out.append(&mut stored);
+}
+
+/// A row that stands on a number of records.
+pub(crate) trait Records {
+    /// How many.
+    fn records(&self) -> u64;
+}
+
+/// A number, 0 for what is none: bits of those differ between machines.
+pub(crate) fn finite(weight: f64) -> f64 {
+    if weight.is_finite() { weight } else { 0.0 }
+}
+
+/// Appends weights that are whole numbers; `false` where they are not.
+fn put_whole(weights: impl Iterator<Item = f64> + Clone, records: &[u64], out: &mut Vec<u8>) -> bool {
     let is_whole = |weight: f64| {
         (0.0..=MAX_WHOLE).contains(&weight) && (weight as u64 as f64).to_bits() == weight.to_bits()
     };
     if weights.clone().all(|weight| weight.to_bits() == 0) {
         out.push(mode::ZERO);
     } else if !weights.clone().all(is_whole) {
-        put_fractions(weights, out);
+        return false;
     } else if weights.clone().map(|weight| weight as u64).eq(records.iter().copied()) {
         out.push(mode::RECORDS);
     } else {
         out.push(mode::WHOLE);
         weights.for_each(|weight| put(out, weight as u64));
     }
+    true
 }
 
 /// Appends weights as they are, or as places in a list of the distinct ones where most are repeated.
@@ -128,7 +177,41 @@ pub(crate) fn weights<T>(
     records: impl Fn(&T) -> u64,
     set: impl Fn(&mut T, f64),
 ) -> Result<(), Malformed> {
-    match source.byte()? {
+    let form = source.byte()?;
+    plain(source, form, rows, (records, set))
+}
+
+/// Reads what [`put_near`] wrote: `near` answers the weight expected, and takes the number that is stored first from
+/// the source where there is one.
+pub(crate) fn near<T: Records>(
+    source: &mut Source<'_>,
+    rows: &mut [T],
+    near: impl Fn(&mut Source<'_>, &T) -> Result<f64, Malformed>,
+    set: impl Fn(&mut T, f64),
+) -> Result<(), Malformed> {
+    let form = source.byte()?;
+    if form != mode::NEAR {
+        return plain(source, form, rows, (T::records, set));
+    }
+    for row in rows {
+        let expected = near(source, row)?;
+        let bits = unzigzag64(source.u64()?, expected.to_bits());
+        let weight = f64::from_bits(bits);
+        if !weight.is_finite() {
+            return Err(source.bad(bits));
+        }
+        set(row, weight);
+    }
+    Ok(())
+}
+
+fn plain<T>(
+    source: &mut Source<'_>,
+    form: u8,
+    rows: &mut [T],
+    (records, set): (impl Fn(&T) -> u64, impl Fn(&mut T, f64)),
+) -> Result<(), Malformed> {
+    match form {
         mode::ZERO => rows.iter_mut().for_each(|row| set(row, 0.0)),
         mode::WHOLE => {
             for row in rows {

@@ -13,6 +13,7 @@ mod columns;
 mod distinct;
 mod edges;
 mod enums;
+mod estimates;
 mod events;
 mod facts;
 mod frame;
