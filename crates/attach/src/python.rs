@@ -1,5 +1,7 @@
 //! Whether a running process is a Python that the agent can follow, found out without stopping it.
 
+use std::time::Duration;
+
 use heapray_cpython::{Runtime, Unsupported};
 use heapray_linux::{ElfFile, FileRoot, Mapping};
 
@@ -9,24 +11,27 @@ use crate::source::Source;
 
 /// Memory kept while looking: some pieces of a MiB.
 const CACHE_BYTES: u64 = 16 << 20;
-/// A process that runs may change what is looked at; so often is looked again.
-const MAX_TRIES: usize = 3;
+/// A process that runs changes what is looked at (the collector's lists with every object), so it is looked at again, after this pause.
+const MAX_TRIES: usize = 40;
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// The version of the Python that process `pid` runs (`sys.hexversion`).
 pub(crate) fn version(pid: i32) -> Result<u32, AttachError> {
+    let missing = |_| AttachError::NoSuchProcess { pid };
+    let mut mappings = heapray_linux::mappings(pid).map_err(missing)?;
+    let files = candidates(pid, &mappings);
+    let symbol = |name: &str| {
+        files.iter().find_map(|(elf, bias)| elf.address_of(name).map(|linked| linked.wrapping_add(*bias)))
+    };
     let mut outcome = Err(Unsupported { found: String::new(), supported: "" });
     for _ in 0..MAX_TRIES {
-        let missing = |_| AttachError::NoSuchProcess { pid };
-        let mappings = heapray_linux::mappings(pid).map_err(missing)?;
-        let files = candidates(pid, &mappings);
-        let symbol = |name: &str| {
-            files.iter().find_map(|(elf, bias)| elf.address_of(name).map(|linked| linked.wrapping_add(*bias)))
-        };
         let memory = ImageMemory::new(Source::process(pid), &mappings, CACHE_BYTES);
         outcome = Runtime::find(&memory, &symbol).map(|runtime| runtime.version_hex);
         if outcome.is_ok() {
             break;
         }
+        std::thread::sleep(PAUSE);
+        mappings = heapray_linux::mappings(pid).map_err(missing)?;
     }
     outcome.map_err(|Unsupported { found, supported }| AttachError::NotPython { pid, found, supported })
 }
