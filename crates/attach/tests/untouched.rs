@@ -13,6 +13,7 @@ const SYS_WAIT4: u64 = 61;
 const SYS_FUTEX: u64 = 202;
 const SYS_CLOCK_NANOSLEEP: u64 = 230;
 const SYS_EPOLL_WAIT: u64 = 232;
+const SIGKILL: i32 = 9;
 const SIGSTOP: i32 = 19;
 const SIGCONT: i32 = 18;
 
@@ -150,6 +151,64 @@ fn three_hundred_threads_are_stopped_and_go_on() {
     check(&target);
     target.say("x");
     assert_eq!(target.line(), "all done");
+    assert_eq!(target.finish().code(), Some(0));
+}
+
+/// `vfork` in a thread of its own: a child on another stack that shares all memory and sleeps so many seconds; its parent
+/// thread waits in the kernel, where no signal and no tracer reaches it.
+const VFORK: &str = "libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]\n\
+    stack = ctypes.create_string_buffer(1 << 16)\n\
+    top = (ctypes.addressof(stack) + (1 << 16)) & ~15\n\
+    def vfork(seconds):\n\
+    \x20 libc.clone(ctypes.cast(libc.sleep, ctypes.c_void_p), top, 0x100 | 0x4000 | 17, seconds)\n";
+
+/// Waits until a thread waits for its vfork'ed child; the child.
+fn vforked(pid: i32) -> i32 {
+    let waits = |tid: &i32| heapray_linux::thread_stat(pid, *tid).is_ok_and(|stat| stat.state == 'D');
+    let threads = || heapray_linux::threads(pid).expect("it lives");
+    support::wait_until("it waits in vfork", || threads().iter().any(waits));
+    heapray_linux::children(pid).expect("it lives")[0]
+}
+
+#[test]
+fn a_thread_in_vfork_is_left_alone_and_the_rest_copied() {
+    let script = format!(
+        "{VFORK}\
+         thread = threading.Thread(target=vfork, args=(60,)); thread.start()\n\
+         say('ready')\n\
+         say('got', os.read(0, 10))\n\
+         thread.join()\n\
+         say(os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]))\n\
+         try: os.waitpid(-1, 0)\n\
+         except ChildProcessError: say('no other child')"
+    );
+    let mut target = Target::start(&script);
+    let child = vforked(target.pid());
+    for _ in 0..3 {
+        let image = copy(&target).expect("a copy");
+        assert_eq!(image.threads.len(), 1, "the other thread stopped");
+        image.check().expect("still there");
+        image.release();
+        assert_eq!(heapray_linux::children(target.pid()).expect("it lives"), [child]);
+    }
+    target.say("hello");
+    assert_eq!(target.line(), "got b'hello'");
+    heapray_linux::kill(child, SIGKILL).expect("the child sleeps");
+    assert_eq!(target.line(), "-9");
+    assert_eq!(target.line(), "no other child");
+    assert_eq!(target.finish().code(), Some(0));
+}
+
+#[test]
+fn a_target_whose_only_thread_is_in_vfork_is_refused_and_unharmed() {
+    let script = format!("{VFORK}say('ready')\nvfork(60)\nsay('back', os.read(0, 10))");
+    let mut target = Target::start(&script);
+    let child = vforked(target.pid());
+    let error = copy(&target).expect_err("no thread can be stopped").to_string();
+    assert!(error.contains("waiting for a device, a file server or a vfork"), "{error}");
+    heapray_linux::kill(child, SIGKILL).expect("the child sleeps");
+    target.say("hello");
+    assert_eq!(target.line(), "back b'hello'");
     assert_eq!(target.finish().code(), Some(0));
 }
 
