@@ -21,6 +21,7 @@ mod profile_functions;
 mod sampled;
 mod signals;
 mod small_objects;
+mod stacks;
 mod stopped_collector;
 mod threads;
 mod transparent;
