@@ -20,6 +20,9 @@ use crate::shared::{SharedFile, SharedPlan};
 use crate::stop::StopPlan;
 use crate::{AttachError, agent_image, image, python};
 
+/// So long the next run tries to take out what an earlier one could not.
+const IDLE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How an agent is put in and taken out.
 #[derive(Debug)]
 pub struct AttachOptions {
@@ -167,15 +170,18 @@ fn make_room(pid: i32, options: &AttachOptions) -> Result<Leftovers, AttachError
             return Err(AttachError::StartedWithAgent { pid });
         }
     }
-    for arena in Arena::find(pid, &mappings).into_iter().filter(|arena| arena.stage == Stage::Started) {
-        let options = AttachOptions {
-            hook: None,
-            image: None,
-            shared: options.shared,
-            stop_patience: options.stop_patience,
-            ..*options
-        };
-        take_out(pid, arena, &options)?;
+    for arena in Arena::find(pid, &mappings).into_iter().filter(|arena| arena.stage != Stage::Mapped) {
+        // One that was stopped is still there because somebody was in it; now perhaps no longer.
+        let is_idle = arena.stage == Stage::Stopped;
+        let detach_patience = if is_idle { IDLE_PATIENCE } else { options.detach_patience };
+        let outcome = take_out(
+            pid,
+            arena,
+            &LeaveOptions { detach_patience, hook: None, ..LeaveOptions::from(options) },
+        );
+        if !is_idle {
+            outcome?;
+        }
         mappings = read()?;
     }
     let arenas = Arena::find(pid, &mappings);
@@ -244,10 +250,29 @@ pub fn detach_agent(pid: i32, options: &AttachOptions) -> Result<Detached, Attac
     let mappings = heapray_linux::mappings(pid).map_err(|_| AttachError::NoSuchProcess { pid })?;
     let arenas = Arena::find(pid, &mappings);
     let arena = arenas.into_iter().max_by_key(|arena| arena.stage == Stage::Started);
-    take_out(pid, arena.ok_or(AttachError::NotRecorded { pid })?, options)
+    take_out(pid, arena.ok_or(AttachError::NotRecorded { pid })?, &options.into())
 }
 
-fn take_out(pid: i32, arena: Arena, options: &AttachOptions) -> Result<Detached, AttachError> {
+/// How an agent is taken out.
+struct LeaveOptions<'a> {
+    stop_patience: Duration,
+    detach_patience: Duration,
+    trust_seccomp: bool,
+    hook: Option<&'a OwnedFd>,
+}
+
+impl<'a> From<&'a AttachOptions> for LeaveOptions<'a> {
+    fn from(options: &'a AttachOptions) -> Self {
+        Self {
+            stop_patience: options.stop_patience,
+            detach_patience: options.detach_patience,
+            trust_seccomp: options.trust_seccomp,
+            hook: options.hook.as_ref(),
+        }
+    }
+}
+
+fn take_out(pid: i32, arena: Arena, options: &LeaveOptions<'_>) -> Result<Detached, AttachError> {
     let begin = Instant::now();
     let target = preflight::target(pid)?;
     let plan = LeavePlan {
@@ -257,7 +282,7 @@ fn take_out(pid: i32, arena: Arena, options: &AttachOptions) -> Result<Detached,
         arena,
         patience: options.detach_patience,
     };
-    let hook = options.hook.as_ref().and_then(|hook| hook.try_clone().ok());
+    let hook = options.hook.and_then(|hook| hook.try_clone().ok());
     let guardian = start_guardian(&target, Task::Leave(Box::new(plan)), hook)
         .map_err(|source| AttachError::System { pid, what: "starting the guardian", source })?;
     let last = guardian.receive().ok();
@@ -298,7 +323,10 @@ fn lives(target: &Target) -> bool {
 fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let source = io::Error::from_raw_os_error(fault.number);
-    if !lives(target) {
+    // One that is being killed may not be a zombie yet, but has no memory and no descriptors any more.
+    let is_memory = matches!(fault.step, Step::Map | Step::Write | Step::Shared);
+    let is_gone = is_memory && matches!(fault.number, libc_errno::ENOENT | libc_errno::ESRCH);
+    if is_gone || !lives(target) {
         return AttachError::Exited { pid, during: "attached to" };
     }
     match fault.step {

@@ -141,6 +141,7 @@ pub(crate) fn enter(
             return Err(Fault::new(Step::Gone, 0, 0));
         }
         let arena = start(&arena, seat, signals)?;
+        hook.reached(7);
         claim(&shared, SLOT_LIVE);
         Ok((arena, shared))
     });

@@ -92,6 +92,7 @@ impl Fault {
 /// Error numbers that are the same on every Linux architecture we build for.
 pub(crate) mod libc_errno {
     pub(crate) const EPERM: i32 = 1;
+    pub(crate) const ENOENT: i32 = 2;
     pub(crate) const ESRCH: i32 = 3;
     pub(crate) const ECHILD: i32 = 10;
     pub(crate) const EAGAIN: i32 = 11;

@@ -14,12 +14,14 @@ use crate::call;
 use crate::enter::{Seat, function_call, sit};
 use crate::fault::{Fault, Step};
 use crate::hook::Hook;
-use crate::inside::{self, Kept, Sought};
-use crate::stop::{StopPlan, Stopped, wait_for_news};
+use crate::inside::{self, Kept, Sought, Watcher};
+use crate::stop::{Held, StopPlan, Stopped, wait_for_news};
 
 /// Pauses between tries to unmap.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// So long memory is searched whatever was asked.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(2);
 /// What the agent answers where it is not there any more, as after a failed start.
 const NOTHING_TO_STOP: i64 = 0;
 
@@ -71,23 +73,29 @@ pub(crate) struct Left {
 /// Takes the agent out.
 pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<Left, Fault> {
     hook.reached(10);
-    let deadline = Instant::now() + plan.patience;
+    let begin = Instant::now();
+    // The first search is always to its end, or nearly so.
+    let deadline = Instant::now() + plan.patience.max(SHORTEST_PATIENCE);
     let mut left = Left { rest: Rest::Nothing, pause: Duration::ZERO, laggards: Vec::new() };
-    let stacks = stop_hooks(plan, signals, hook, &mut left)?;
+    let threads = stop_hooks(plan, signals, hook, &mut left)?;
     hook.reached(13);
     if left.rest != Rest::Nothing {
         return Ok(left);
     }
+    let stacks: Vec<u64> = threads.iter().map(|held| held.registers.stack_pointer()).collect();
+    let mut watcher = Watcher::new(plan.stop.pid, &plan.arena.text);
+    // While the target runs this means nothing, but what it reads need not be read when it stands still.
+    let _unsure = watcher.thread_inside(&threads);
     let own = plan.arena.ranges(&RemoteMemory::new(plan.stop.pid));
     let sought = Sought { text: &plan.arena.text, own: &own, stacks: &stacks };
     let mut pause = FIRST_PAUSE;
     loop {
         left.rest = match inside::kept(plan.stop.pid, &sought, deadline) {
-            Kept::Nowhere => unmap_if_unused(plan, signals, hook, &mut left)?,
+            Kept::Nowhere => unmap_if_unused(plan, signals, hook, (&mut watcher, &mut left))?,
             Kept::In(_) => Rest::Pointer,
             Kept::Unknown => Rest::Unsearched,
         };
-        if left.rest == Rest::Nothing || Instant::now() + pause > deadline {
+        if left.rest == Rest::Nothing || begin.elapsed() + pause > plan.patience {
             return Ok(left);
         }
         wait_for_news(signals, pause);
@@ -95,16 +103,16 @@ pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<
     }
 }
 
-/// The first stop: hooks out. The answer is where the threads' stacks are.
-fn stop_hooks(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Vec<u64>, Fault> {
+/// The first stop: hooks out. The answer is the threads as they were.
+fn stop_hooks(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Vec<Held>, Fault> {
     let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
     hook.reached(11);
-    let stacks = stopped.held.iter().map(|held| held.registers.stack_pointer()).collect();
+    let threads = stopped.held.clone();
     let outcome = stop_agent(&plan.arena, seat, signals);
     hook.reached(12);
     resume(stopped, begin, left);
     left.rest = outcome?;
-    Ok(stacks)
+    Ok(threads)
 }
 
 fn resume(stopped: Stopped, begin: Instant, left: &mut Left) {
@@ -131,13 +139,16 @@ fn stop_agent(arena: &Arena, seat: Seat, signals: &OwnedFd) -> Result<Rest, Faul
 }
 
 /// The second stop: unmaps everything where no thread is inside.
-fn unmap_if_unused(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Rest, Fault> {
+fn unmap_if_unused(
+    plan: &LeavePlan,
+    signals: &OwnedFd,
+    hook: &Hook,
+    (watcher, left): (&mut Watcher, &mut Left),
+) -> Result<Rest, Fault> {
     hook.reached(14);
     let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
-    let pid = plan.stop.pid;
     // A thread that sleeps in the kernel cannot be asked: it may come back to the agent.
-    let is_used =
-        !stopped.laggards.is_empty() || inside::thread_inside(pid, &stopped.held, &plan.arena.text).is_some();
+    let is_used = !stopped.laggards.is_empty() || watcher.thread_inside(&stopped.held).is_some();
     hook.reached(15);
     let outcome = if is_used { Ok(Rest::Thread) } else { unmap(plan, seat).map(|()| Rest::Nothing) };
     hook.reached(16);

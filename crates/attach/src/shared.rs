@@ -245,6 +245,13 @@ impl<'a> Slot<'a> {
         self.temporaries.chunks_exact(4).map(|words| [cell(&words[..2]), cell(&words[2..])])
     }
 
+    /// Appends the records of window and temporaries to `out`: what a process that has ended, and whose ring was read, had not
+    /// put into the ring yet.
+    pub fn copy_young(&self, out: &mut Vec<Cell>) {
+        out.extend(self.window().filter(|cell| cell.a != 0));
+        out.extend(self.temporaries().filter(|[first, _]| first.a != 0).flatten());
+    }
+
     /// Tells the process that everything before count `to` may be overwritten.
     pub fn consumed(&self, to: u64) {
         self.header.tail.store(to, Ordering::Release);

@@ -20,6 +20,8 @@ static SLOT: AtomicU64 = AtomicU64::new(0);
 
 const MMAP: u64 = 9;
 const NANOSLEEP: u64 = 35;
+/// Where `SlotHeader::hooked` lies.
+const HOOKED_OFFSET: u64 = 40;
 const RING_MAGIC: u64 = u64::from_le_bytes(*b"hrayring");
 
 #[panic_handler]
@@ -82,7 +84,7 @@ pub extern "C" fn heapray_start(start: *const u64) -> i64 {
     HEAPRAY_PAGES[1].store(8192, SeqCst);
     SLOT.store(slot, SeqCst);
     word(slot + 4096).store(dwell as *const () as u64, SeqCst);
-    word(slot + 32).store(word(slot + 32).load(SeqCst) | 1 << 32, SeqCst);
+    word(slot + HOOKED_OFFSET).fetch_or(1, SeqCst);
     0
 }
 

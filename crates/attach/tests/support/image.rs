@@ -1,13 +1,21 @@
 //! Builds the stand-in for the agent.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-/// The image of `tests/image`, built with a `cfg`: `plain`, or a fault.
-pub(crate) fn image(flavour: &str) -> Vec<u8> {
+/// The image of `tests/image`, built with a `cfg`: `plain`, or a fault. Built once a process and flavour.
+pub(crate) fn image(flavour: &'static str) -> Vec<u8> {
+    static BUILT: Mutex<BTreeMap<&str, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(flavour).or_insert_with(|| build(flavour)).clone()
+}
+
+fn build(flavour: &str) -> Vec<u8> {
     let folder = std::env::temp_dir().join(format!("heapray-image-{}-{flavour}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("temporary folder");
-    let file = folder.join(format!("{:?}.so", std::thread::current().id()));
+    let file = folder.join("image.so");
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/image/image.rs");
     let output = Command::new("rustc")
         .args(["--edition", "2024", "--crate-type", "cdylib", "-O", "-Cpanic=abort", "-Clinker=rust-lld"])
@@ -20,6 +28,6 @@ pub(crate) fn image(flavour: &str) -> Vec<u8> {
         .expect("rustc is there, for cargo is");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let bytes = std::fs::read(&file).expect("just built");
-    std::fs::remove_dir_all(folder).ok();
+    std::fs::remove_dir_all(folder).expect("temporary folder");
     bytes
 }

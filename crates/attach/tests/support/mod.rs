@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod image;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -180,11 +182,16 @@ pub(crate) struct Holder {
 impl Holder {
     /// Starts the example `hold` on a target. `how`: `copy` or `in-place`.
     pub(crate) fn start(target: &Target, how: &str) -> Self {
+        Self::start_example("hold", target, how)
+    }
+
+    /// Starts an example on a target. `how`: its second argument.
+    pub(crate) fn start_example(name: &str, target: &Target, how: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("heapray-{}", target.token));
         std::fs::create_dir_all(&folder).expect("temporary folder");
         let path = folder.join("moments");
         let listener = UnixListener::bind(&path).expect("a fresh path");
-        let child = Command::new(example())
+        let child = Command::new(example(name))
             .args([target.pid().to_string().as_str(), how])
             .arg(&path)
             .stdin(Stdio::piped())
@@ -249,8 +256,9 @@ impl Holder {
     }
 }
 
-fn example() -> PathBuf {
+/// An example of this package; built where all tests of it are.
+pub(crate) fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test has a file");
     let folder = own.parent().and_then(std::path::Path::parent).expect("target/debug/deps");
-    folder.join("examples/hold")
+    folder.join("examples").join(name)
 }

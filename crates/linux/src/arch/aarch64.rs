@@ -41,6 +41,12 @@ pub const TRAP_INSTRUCTION: [u8; 4] = [0x00, 0x00, 0x20, 0xd4];
 pub const TRAP_ADVANCE: u64 = 0;
 /// Register set of everything but the general registers: `NT_PRFPREG`.
 pub const EXTENDED_STATE: usize = 2;
+/// Registers that call frame information numbers (DWARF for the Arm 64-bit Architecture): x0 to x30 and the stack pointer.
+pub const DWARF_REGISTERS: usize = 32;
+/// Number of the stack pointer among them.
+pub const DWARF_STACK_POINTER: usize = 31;
+/// Number of the return address among them: the link register.
+pub const DWARF_RETURN_ADDRESS: usize = 30;
 /// `R_AARCH64_RELATIVE`.
 pub const RELATIVE_RELOCATION: u32 = 1027;
 
@@ -52,6 +58,16 @@ const PC: usize = 32;
 const PSTATE: usize = 33;
 /// Set in `pstate` while 32-bit code runs (`PSR_MODE32_BIT`).
 const MODE32_BIT: u64 = 0x10;
+
+/// How long calls are.
+pub const CALL_LENGTHS: [usize; 1] = [4];
+
+/// Whether these bytes, all of them, may be a call: `bl`, or `blr`.
+pub fn is_call(code: &[u8]) -> bool {
+    let Ok(bytes) = code.try_into() else { return false };
+    let word = u32::from_le_bytes(bytes);
+    word >> 26 == 0x25 || word & 0xffff_fc1f == 0xd63f_0000
+}
 
 /// General registers of a stopped thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +128,11 @@ impl Registers {
         out.0[LR] = call.return_to;
         out.0[SP] = call.stack_top / 16 * 16;
         (out, Vec::new())
+    }
+
+    /// The registers by their numbers in call frame information.
+    pub fn dwarf(&self) -> [u64; DWARF_REGISTERS] {
+        std::array::from_fn(|n| self.0[n])
     }
 
     /// The values in the general registers, as a function may have left pointers in them.

@@ -41,6 +41,12 @@ pub const TRAP_INSTRUCTION: [u8; 1] = [0xcc];
 pub const TRAP_ADVANCE: u64 = 1;
 /// Register set of everything but the general registers: `NT_X86_XSTATE`, of a size that the processor determines.
 pub const EXTENDED_STATE: usize = 0x202;
+/// Registers that call frame information numbers (System V ABI, figure 3.36): sixteen general ones and the return address.
+pub const DWARF_REGISTERS: usize = 17;
+/// Number of the stack pointer among them.
+pub const DWARF_STACK_POINTER: usize = 7;
+/// Number of the return address among them.
+pub const DWARF_RETURN_ADDRESS: usize = 16;
 /// `R_X86_64_RELATIVE`.
 pub const RELATIVE_RELOCATION: u32 = 8;
 
@@ -69,6 +75,19 @@ const FS_BASE: usize = 21;
 const PLAIN_FLAGS: u64 = 0x202;
 /// Code segment of 64-bit user code (`__USER_CS`).
 const USER_CS_64: u64 = 0x33;
+
+/// How long calls are: near with an offset; by a register or memory with a mod byte, an index, an offset of 1 or 4 bytes.
+pub const CALL_LENGTHS: [usize; 6] = [5, 2, 3, 4, 6, 7];
+
+/// Whether these bytes, all of them, may be a call.
+pub fn is_call(code: &[u8]) -> bool {
+    match code {
+        [0xe8, _, _, _, _] => true,
+        // An extended register first, or not.
+        [0x41, 0xff, rest @ ..] | [0xff, rest @ ..] => rest.first().is_some_and(|form| form & 0x38 == 0x10),
+        _ => false,
+    }
+}
 
 /// General registers of a stopped thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +175,12 @@ impl Registers {
         out.0[FLAGS] = PLAIN_FLAGS;
         out.0[ORIG_RAX] = u64::MAX;
         (out, vec![call.return_to])
+    }
+
+    /// The registers by their numbers in call frame information.
+    pub fn dwarf(&self) -> [u64; DWARF_REGISTERS] {
+        // rax rdx rcx rbx rsi rdi rbp rsp, r8 to r15, rip: their places in `user_regs_struct`.
+        [RAX, RDX, 11, 5, RSI, RDI, 4, RSP, R8, R9, R10, 6, 3, 2, 1, 0, RIP].map(|n| self.0[n])
     }
 
     /// The values in the general registers, as a function may have left pointers in them.
