@@ -7,7 +7,7 @@ use heapray_capture::{Recording, RecordingReader};
 use heapray_tests::{Program, Recorded};
 use heapray_wire::{EventRow, FrameKind};
 
-use crate::claims::pythons;
+use crate::claims::{outer_pythons, pythons};
 
 /// Allocates in every kind of frame, each time a block of another size, and prints what the interpreter says of the stack:
 /// `file|name|line|column|last line|column behind`, innermost first.
@@ -201,4 +201,37 @@ fn check(who: &str, tables: &Recording, node: u32, expected: &[String]) {
     found.remove(0);
     let shown = if is_cut { found.len() } else { expected.len() - 1 };
     assert_eq!(found, expected[1..=shown], "{who}");
+}
+
+const TAGS: &str = r#"
+import ctypes, threading
+set_tag = ctypes.CDLL(None).heapray_tag
+def tag(text): set_tag(text, ctypes.c_size_t(len(text)))
+def work(text, n):
+    tag(text)
+    kept.append(bytes(n))
+    tag(b'')
+    kept.append(bytes(n + 1000))
+kept = []
+work(b'/index', 300000)
+worker = threading.Thread(target=work, args=(b'/other', 400000))
+worker.start()
+worker.join()
+kept.append(bytes(500000))
+print('done', flush=True)
+"#;
+
+#[test]
+fn a_label_is_the_threads_until_it_is_taken_off() {
+    for python in outer_pythons() {
+        let recorded = Program::new(python, TAGS).exact().options(&["--all-events"]).record_well();
+        let tables = with_events(&recorded);
+        let places = places(&tables);
+        let tag = |size: u64| {
+            let mut stack = tables.stack(places[&(size + 33)]).map(|node| tables.frame(node));
+            stack.find(|frame| frame.kind == FrameKind::Tag).map(|frame| tables.text(frame.function))
+        };
+        let found = [300_000, 301_000, 400_000, 401_000, 500_000].map(tag);
+        assert_eq!(found, [Some("/index"), None, Some("/other"), None, None], "{}", python.version());
+    }
 }

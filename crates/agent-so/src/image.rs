@@ -25,6 +25,18 @@ pub extern "C" fn heapray_stop() -> i64 {
     heapray_agent::stop()
 }
 
+/// Labels what the calling thread allocates from now on; without bytes takes the label off.
+///
+/// # Safety
+///
+/// `text` has `n_bytes` readable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn heapray_tag(text: *const u8, n_bytes: usize) {
+    let is_empty = text.is_null() || n_bytes == 0;
+    // SAFETY: the caller's.
+    heapray_agent::set_tag(if is_empty { &[] } else { unsafe { core::slice::from_raw_parts(text, n_bytes) } });
+}
+
 extern "C" fn construct() {
     heapray_agent::start_preloaded();
 }

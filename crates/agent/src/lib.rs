@@ -48,6 +48,13 @@ pub fn stop() -> i64 {
     start::stop()
 }
 
+/// Labels what the calling thread allocates from now on; an empty label takes it off.
+pub fn set_tag(tag: &[u8]) {
+    if let Some(mut agent) = lock::enter() {
+        agent.stacks.set_tag(tag);
+    }
+}
+
 /// Ends the process at once: a state that cannot be, in a place where nothing else is safe.
 pub fn abort() -> ! {
     arch::trap()

@@ -76,7 +76,7 @@ impl Stacks {
     }
 
     /// Takes the process's Python, once its symbols are known; answers its hexversion, 0 where it cannot be read. From now
-    /// on ends of code objects are watched, until [`Stacks::let_python_go`].
+    /// on ends of code objects are watched, until [`watch::end`].
     ///
     /// # Safety
     ///
@@ -85,6 +85,7 @@ impl Stacks {
     pub(crate) unsafe fn set_python(&mut self, symbols: &PythonSymbols) -> u32 {
         // SAFETY: the caller's word.
         self.python = unsafe { Python::find(symbols) };
+        self.places.codes.forget_addresses();
         if let Some(python) = &self.python {
             // SAFETY: the caller's word, and the layout is that Python's.
             unsafe { watch::begin(symbols.code_type, python.codes.layout) };
@@ -182,24 +183,9 @@ impl Stacks {
         }
     }
 
-    /// Takes what was put into the interpreter out again: no stack is read after it until [`Stacks::set_python`].
-    pub(crate) fn let_python_go(&mut self) {
-        watch::end();
-        self.python = None;
-        self.places.codes.forget_addresses();
-    }
-
     /// A new ring, of which the collector knows nothing: everything is told again when it next comes up.
     pub(crate) fn begin_ring(&mut self) {
         self.places.begin_ring();
-    }
-
-    /// Tells all nodes at once, in order; whether all arrived. Codes that no longer live are told without their texts.
-    pub(crate) fn emit_all(&mut self, emit: &mut impl Emit) -> bool {
-        // SAFETY: code objects that live are read.
-        let peek = unsafe { Peek::new() };
-        let shape = self.python.as_ref().map(|python| python.codes);
-        (1..=self.n_nodes()).all(|node| self.places.tell(peek, shape.as_ref(), node, emit))
     }
 }
 

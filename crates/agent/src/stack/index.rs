@@ -28,15 +28,13 @@ impl Index {
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let slots = self.slots.as_slice();
         let mask = slots.len().wrapping_sub(1);
-        let mut at = hash as usize;
-        for _ in 0..slots.len() {
-            match *slots.get(at & mask)? {
+        for step in 0..slots.len() {
+            match *slots.get((hash as usize).wrapping_add(step) & mask)? {
                 0 => return None,
                 GONE => {}
                 taken if is_it(taken - 1) => return Some(taken - 1),
                 _ => {}
             }
-            at += 1;
         }
         None
     }
@@ -56,9 +54,8 @@ impl Index {
     pub(crate) fn remove(&mut self, hash: u64, number: u32) {
         let slots = self.slots.as_mut_slice();
         let mask = slots.len().wrapping_sub(1);
-        let mut at = hash as usize;
-        for _ in 0..slots.len() {
-            let slot = &mut slots[at & mask];
+        for step in 0..slots.len() {
+            let slot = &mut slots[(hash as usize).wrapping_add(step) & mask];
             if *slot == number + 1 {
                 *slot = GONE;
                 return;
@@ -66,7 +63,6 @@ impl Index {
             if *slot == 0 {
                 return;
             }
-            at += 1;
         }
     }
 

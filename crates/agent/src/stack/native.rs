@@ -96,7 +96,7 @@ impl Native {
         }
         merged.truncate(0);
         let mut walk = Walk::new(registers, stack_end(thread, registers.sp));
-        let mut out = Merged { peek, frames, activations: self.activations.as_slice(), done: 0, merged };
+        let mut out = Merged { frames, activations: self.activations.as_slice(), done: 0, merged };
         for _ in 0..NATIVE_MAX {
             let Some(frame) = walk.next(peek, &mut self.rules, &self.objects) else { break };
             if !self.objects.is_own(frame.ip) {
@@ -113,7 +113,6 @@ impl Native {
 
 /// A stack while it is merged.
 struct Merged<'a> {
-    peek: Peek,
     frames: &'a [Level],
     activations: &'a [Activation],
     /// Python frames that are in already.
@@ -190,7 +189,8 @@ fn activations(peek: Peek, python: &Python, state: u64, frames: &[Level], out: &
 fn stack_end(thread: &mut Thread, sp: u64) -> u64 {
     const GROWTH: u64 = 8 << 20;
     let (start, end) = thread.stack;
-    if !(start..end).contains(&sp) && !(thread.is_main && sp < end && end - sp < GROWTH) {
+    let start = if thread.is_main { end.saturating_sub(GROWTH).min(start) } else { start };
+    if !(start..end).contains(&sp) {
         thread.stack = bounds::stack_of(sp);
     }
     thread.stack.1

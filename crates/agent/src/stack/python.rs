@@ -156,7 +156,9 @@ unsafe fn said_version(peek: Peek, function: u64) -> Option<u32> {
         return None;
     }
     // SAFETY: the caller's word; the function takes nothing and answers a text that it keeps.
-    let text = unsafe { core::mem::transmute::<usize, Answer>(function as usize)() };
+    let function = unsafe { core::mem::transmute::<usize, Answer>(function as usize) };
+    // SAFETY: as above.
+    let text = unsafe { function() };
     let mut text = (text..).map(|at| peek.byte(at)).take_while(|byte| *byte != 0).take(64);
     version_of(&mut text)
 }

@@ -7,13 +7,14 @@
 
 use crate::arch::SIGNAL_CONTEXT;
 use crate::stack::array::Array;
-use crate::stack::index::hash;
 use crate::stack::native::cfi::{self, Cfa, Place, Rule};
 use crate::stack::native::modules::{Module, Modules};
 use crate::stack::peek::Peek;
 
-/// Rules kept: 128 KiB.
-const RULES: usize = 1 << 12;
+const RULES_BITS: u32 = 12;
+
+/// Rules kept: 160 KiB.
+const RULES: usize = 1 << RULES_BITS;
 
 /// Where a thread is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ impl Rules {
 
     #[inline]
     fn get(&mut self, peek: Peek, objects: &Objects, ip: u64) -> Option<Rule> {
-        let idx = hash(ip, 3) as usize % RULES;
+        // The upper bits of a product depend on all bits below.
+        let idx = (ip.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RULES_BITS)) as usize;
         match self.kept.as_slice().get(idx) {
             Some(kept) if kept.ip == ip => kept.rule,
             _ => self.look_up(peek, objects, (ip, idx)),
