@@ -145,7 +145,8 @@ pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Resul
     let path = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("heapray-{name}-{pid}.hr")));
     let mut options = File::options();
     options.write(true);
-    if flags.force {
+    let is_special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
+    if flags.force || is_special {
         options.create(true).truncate(true);
     } else {
         options.create_new(true);

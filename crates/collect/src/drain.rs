@@ -150,6 +150,9 @@ impl Drain {
         let now = self.now();
         if self.engine.has_many_events() {
             self.write(|engine, native| engine.flush_events(native));
+        } else {
+            // A process that has come is in the file at once, whatever becomes of us.
+            self.write(|_, _| {});
         }
         if now - self.engine.slice_start_ns() >= nanoseconds(slice_length(self.start.elapsed())) {
             self.end_slice();
@@ -171,6 +174,11 @@ impl Drain {
         self.shared.control().stop.store(1, Ordering::Release);
         self.known_ends = ends.to_vec();
         self.sweep_all();
+        if !self.tenants.iter().flatten().all(has_ended) {
+            // Who runs on notices at its next event; what it writes meanwhile is read.
+            std::thread::sleep(WAIT_MAX);
+            self.sweep_all();
+        }
         for idx in 0..self.tenants.len() {
             let Some(tenant) = &self.tenants[idx] else { continue };
             let end = TaskEnd { t_ns: self.now(), reason: reason.to_owned(), code: 0 };
@@ -335,7 +343,9 @@ impl Drain {
     /// A process is gone: its slot is made free for others.
     fn leave(&mut self, idx: usize, end: TaskEnd) {
         let Some(tenant) = self.tenants[idx].take() else { return };
+        let t_ns = self.now();
         if let Some(slot) = self.shared.slot(idx) {
+            tenant.drain_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
             let facts = tenant::status(slot.header());
             let of = |name: &str| match facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
                 Some(FactValue::Int(value)) => value.unsigned_abs(),

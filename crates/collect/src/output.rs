@@ -95,6 +95,9 @@ fn write_all(mut file: File, facts: Vec<Fact>, receiver: &Receiver<Vec<Numbered>
             }
         }
     };
+    if !flush(writer.n_bytes()) {
+        return;
+    }
     while let Ok(chunks) = receiver.recv() {
         for (process, chunk) in chunks {
             writer.chunk(&chunk, process);

@@ -56,6 +56,15 @@ impl Tenant {
     }
 }
 
+impl Tenant {
+    /// Takes what a process that has ended left outside of its ring, once that is empty.
+    pub(crate) fn drain_young(&self, slot: &Slot<'_>, engine: &mut Engine, now: Now<'_>) {
+        now.buffer.clear();
+        slot.copy_young(now.buffer);
+        engine.cells(self.number, now.buffer, now.t_ns);
+    }
+}
+
 /// A moment, and a buffer for it.
 pub(crate) struct Now<'a> {
     pub(crate) t_ns: u64,
