@@ -24,7 +24,7 @@ pub(crate) struct LeaksFlags {
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<Target>,
     /// Time between snapshots of a process. A slow leak needs longer ones: 30s, 5m.
-    #[arg(long, default_value = "12s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     interval: Duration,
     /// Number of snapshots of a process; up to two more while something grows but ever slower.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), value_name = "N")]
