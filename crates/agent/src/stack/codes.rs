@@ -279,3 +279,145 @@ impl Shape {
         is_readable(name, 8) && peek.matches(name, b"code\0")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use heapray_cpython::layouts;
+    use heapray_wire::ring::cells::Cell;
+
+    use super::*;
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Heard {
+        payloads: Vec<(u64, Vec<u8>)>,
+        is_full: bool,
+    }
+
+    impl Emit for Heard {
+        fn record(&mut self, _: &[Cell]) -> bool {
+            false
+        }
+
+        fn payload(&mut self, tag: u8, id: u64, parts: &[&[u8]]) -> bool {
+            assert_eq!(tag, TAG_CODE);
+            if !self.is_full {
+                self.payloads.push((id, parts.concat()));
+            }
+            !self.is_full
+        }
+    }
+
+    /// Objects of CPython 3.12, in our own memory.
+    struct Objects {
+        shape: Shape,
+        kept: Vec<Box<[u64; 64]>>,
+    }
+
+    impl Objects {
+        fn new() -> Objects {
+            let layout = layouts::for_version(0x030c_01f0).next().expect("a row");
+            let class = Box::new([0; 64]);
+            let shape = Shape { layout: &layout.runtime, code_type: class.as_ptr() as u64 };
+            Objects { shape, kept: vec![class] }
+        }
+
+        fn keep(&mut self, words: [u64; 64]) -> u64 {
+            self.kept.push(Box::new(words));
+            self.kept.last().expect("just kept").as_ptr() as u64
+        }
+
+        /// A compact string of characters below 256.
+        fn text(&mut self, text: &str) -> u64 {
+            let layout = self.shape.layout;
+            let mut bytes = [0_u8; 512];
+            let data = if text.is_ascii() { layout.str_ascii_data } else { layout.str_compact_data } as usize;
+            let ascii = if text.is_ascii() { layout.str_ascii_bit } else { 0 };
+            let state = 1 << layout.str_kind_mask.trailing_zeros() | layout.str_compact_bit | ascii;
+            let chars: Vec<u8> = text.chars().map(|c| u8::try_from(c).expect("below 256")).collect();
+            bytes[layout.str_length as usize..][..8].copy_from_slice(&(chars.len() as u64).to_le_bytes());
+            bytes[layout.str_state as usize..][..4].copy_from_slice(&state.to_le_bytes());
+            bytes[data..][..chars.len()].copy_from_slice(&chars);
+            self.keep(words(&bytes))
+        }
+
+        /// A code object of this file; all have the same name, line and (empty) line table.
+        fn code(&mut self, filename: &str) -> u64 {
+            let layout = self.shape.layout;
+            let (filename, name, table) = (self.text(filename), self.text("f"), self.keep([0; 64]));
+            let mut bytes = [0_u8; 512];
+            let mut put = |offset: u32, word: u64| {
+                bytes[offset as usize..][..8].copy_from_slice(&word.to_le_bytes());
+            };
+            put(layout.object_type, self.shape.code_type);
+            put(layout.code_first_line, 12);
+            put(layout.code_filename, filename);
+            put(layout.code_name, name);
+            put(layout.code_qualname.expect("3.12 has it"), name);
+            put(layout.code_line_table, table);
+            self.keep(words(&bytes))
+        }
+    }
+
+    fn words(bytes: &[u8; 512]) -> [u64; 64] {
+        let mut words = [0; 64];
+        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
+        }
+        words
+    }
+
+    #[test]
+    fn a_code_is_known_by_what_it_says() {
+        let (mut objects, mut codes) = (Objects::new(), Codes::new());
+        let [a, same, b] = ["a.py", "a.py", "bé.py"].map(|file| objects.code(file));
+        let peek = Peek::of_test();
+        let ids = [a, same, b, a].map(|address| codes.id(peek, &objects.shape, address));
+        assert_eq!(ids, [Some(1), Some(1), Some(2), Some(1)]);
+        // Anything but a code object, mapped or not.
+        assert_eq!(codes.id(peek, &objects.shape, objects.shape.code_type), None);
+        assert_eq!(
+            [0, 8, 0x7fff_0000_0000_1000, u64::MAX].map(|at| codes.id(peek, &objects.shape, at)),
+            [None; 4]
+        );
+    }
+
+    #[test]
+    fn an_address_may_become_another_code() {
+        let (mut objects, mut codes) = (Objects::new(), Codes::new());
+        let (address, other) = (objects.code("a.py"), objects.text("b.py"));
+        let (shape, peek) = (objects.shape, Peek::of_test());
+        assert_eq!(codes.id(peek, &shape, address), Some(1));
+        let code = objects.kept.iter_mut().find(|words| words.as_ptr() as u64 == address).expect("kept");
+        code[shape.layout.code_filename as usize / 8] = other;
+        assert_eq!(codes.id(peek, &shape, address), Some(2));
+        let n_died = codes.n_died;
+        codes.died(address);
+        codes.died(address);
+        assert_eq!(codes.n_died, n_died + 1);
+        assert_eq!(codes.id(peek, &shape, address), Some(2));
+        codes.forget_addresses();
+        assert_eq!(codes.id(peek, &shape, address), Some(2));
+    }
+
+    #[test]
+    fn a_code_is_told_once_to_each_ring() {
+        let (mut objects, mut codes, mut heard) = (Objects::new(), Codes::new(), Heard::default());
+        let address = objects.code("bé.py");
+        let (shape, peek) = (objects.shape, Peek::of_test());
+        let id = codes.id(peek, &shape, address).expect("a code");
+        heard.is_full = true;
+        assert!(!codes.tell(peek, &shape, id, &mut heard));
+        heard.is_full = false;
+        assert!(codes.tell(peek, &shape, id, &mut heard) && codes.tell(peek, &shape, id, &mut heard));
+        codes.begin_ring();
+        assert!(codes.tell(peek, &shape, id, &mut heard));
+        let payload = b"\x0c\0\0\0\x01\0\0\0\x06\0\0\0b\xc3\xa9.py\x01\0\0\0f\x01\0\0\0f\0\0\0\0".to_vec();
+        assert_eq!(heard.payloads, [(1, payload.clone()), (1, payload)]);
+        assert!(!codes.tell(peek, &shape, 0, &mut heard) && !codes.tell(peek, &shape, 2, &mut heard));
+        // What no object says any more cannot be told again.
+        codes.died(address);
+        codes.begin_ring();
+        assert!(!codes.tell(peek, &shape, id, &mut heard));
+    }
+}

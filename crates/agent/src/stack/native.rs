@@ -195,3 +195,53 @@ fn stack_end(thread: &mut Thread, sp: u64) -> u64 {
     }
     thread.stack.1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(code: u64) -> Level {
+        Level { frame: 0, code, instruction: 1, node: STALE }
+    }
+
+    /// Merges native frames `ip: extent` (innermost first) with Python frames 1, 2, … of activations `anchor, end`.
+    fn merge(natives: &[(u64, u64, u64)], activations: &[(u64, usize)]) -> Vec<(bool, u64)> {
+        let n_frames = activations.last().map_or(0, |activation| activation.1);
+        let frames: Vec<Level> = (1..=n_frames as u64).map(python).collect();
+        let activations: Vec<Activation> =
+            activations.iter().map(|(anchor, end)| Activation { anchor: *anchor, end: *end }).collect();
+        let mut merged = Array::new();
+        let mut out = Merged { frames: &frames, activations: &activations, done: 0, merged: &mut merged };
+        for (ip, start, end) in natives {
+            out.native(&NativeFrame { ip: *ip, extent: (*start, *end) });
+        }
+        while out.python() {}
+        merged.as_slice().iter().map(|level| (level.instruction == NATIVE, level.code)).collect()
+    }
+
+    #[test]
+    fn python_frames_stand_where_their_c_frame_was() {
+        let natives = [(10, 100, 200), (20, 200, 300), (30, 300, 400), (40, 400, 500)];
+        assert_eq!(
+            merge(&natives, &[(250, 2), (450, 3)]),
+            [(true, 11), (false, 1), (false, 2), (true, 31), (false, 3)]
+        );
+        assert_eq!(merge(&natives, &[]), [(true, 11), (true, 21), (true, 31), (true, 41)]);
+    }
+
+    #[test]
+    fn python_frames_without_a_c_frame_keep_their_order() {
+        // Unwinding lost its way before the second, and met the first too late.
+        let natives = [(10, 100, 200), (20, 300, 400)];
+        let expected = [(true, 11), (false, 1), (true, 21), (false, 2), (false, 3)];
+        assert_eq!(merge(&natives, &[(250, 1), (900, 3)]), expected);
+        // Where one is not known is not guessed.
+        assert_eq!(merge(&natives, &[(0, 1), (350, 2)]), [(true, 11), (true, 21), (false, 1), (false, 2)]);
+    }
+
+    #[test]
+    fn a_stack_is_no_longer_than_is_recorded() {
+        let natives: Vec<_> = (0..3000).map(|idx| (idx, idx * 10, idx * 10 + 10)).collect();
+        assert_eq!(merge(&natives, &[(5, 2)]).len(), DEPTH_MAX + 1);
+    }
+}
