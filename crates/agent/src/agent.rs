@@ -9,7 +9,7 @@ use crate::ring::{Ring, add, control, header};
 use crate::stack::Stacks;
 use crate::stack::python::Holds;
 use crate::window::{LARGE_BYTES, Window};
-use crate::{kernel, lock, pages, sampler, view};
+use crate::{domains, kernel, lock, pages, sampler, view};
 
 /// Every so-many-th event is timed.
 const TIMED_EVERY: u64 = 1024;
@@ -102,6 +102,7 @@ impl Agent {
         if control().stop.load(Relaxed) != 0 {
             lock::go_idle(0);
         }
+        domains::look_again();
     }
 
     /// Moves what is young into the ring.

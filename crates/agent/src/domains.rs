@@ -31,6 +31,8 @@ static GET: AtomicU64 = AtomicU64::new(0);
 static SET: AtomicU64 = AtomicU64::new(0);
 static GET_ARENA: AtomicU64 = AtomicU64::new(0);
 static SET_ARENA: AtomicU64 = AtomicU64::new(0);
+/// `Py_IsInitialized` while the interpreter has not chosen its allocators yet, then 0.
+static IS_INITIALIZED: AtomicU64 = AtomicU64::new(0);
 /// What was put into each domain, 0 nothing: the words after the context.
 static PUT: [[AtomicUsize; 4]; 3] = [const { [const { AtomicUsize::new(0) }; 4] }; 3];
 
@@ -73,18 +75,47 @@ pub(crate) fn install(symbols: &PythonSymbols) {
         GET.store(symbols.get_allocator, Relaxed);
         SET.store(symbols.set_allocator, Relaxed);
         install_arena(symbols);
-        install_domains(symbols)
+        if !is_initialized(symbols.is_initialized) {
+            IS_INITIALIZED.store(symbols.is_initialized, Relaxed);
+        }
+        install_domains()
     };
     header().objects.store(objects, Relaxed);
 }
 
-fn install_domains(symbols: &PythonSymbols) -> u32 {
+fn is_initialized(function: u64) -> bool {
+    // SAFETY: Py_IsInitialized() reads a word.
+    function == 0 || unsafe { call1(function as usize, 0) } as u32 != 0
+}
+
+/// Once the interpreter is up: where its configuration has set the domains up anew (`PYTHONMALLOC`, development mode), hooks
+/// them again. Cheap otherwise.
+pub(crate) fn look_again() {
+    let function = IS_INITIALIZED.load(Relaxed);
+    if function == 0 || !is_initialized(function) {
+        return;
+    }
+    IS_INITIALIZED.store(0, Relaxed);
+    let object = get(OBJECT_NUMBER);
+    let ours: [usize; 4] = core::array::from_fn(|idx| PUT[OBJECT_NUMBER][idx].load(Relaxed));
+    let is_ours = |words: &[usize]| words.iter().zip(&ours).any(|(word, ours)| word == ours && *ours != 0);
+    let is_wrapped = object[0] != 0
+        // SAFETY: a context of CPython's; see `take_out_of_wrapper`.
+        && is_ours(&unsafe { load::<[usize; 4]>(object[0] + 8) })
+        // SAFETY: as above.
+        || object[0] != 0 && is_ours(&unsafe { load::<[usize; 4]>(object[0] + 16) });
+    if ours != [0; 4] && !is_ours(&object[1..]) && !is_wrapped {
+        header().objects.store(install_domains(), Relaxed);
+    }
+}
+
+fn install_domains() -> u32 {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
     if is_exact && control().level.load(Relaxed) != LEVEL_OBJECTS {
         return OBJECTS_NONE;
     }
     let (raw, mem, object) = (get(RAW_NUMBER), get(MEM_NUMBER), get(OBJECT_NUMBER));
-    let is_own = |table: &Table| table[0] == 0 && is_beside(symbols.get_allocator as usize, table[1]);
+    let is_own = |table: &Table| table[0] == 0 && is_beside(GET.load(Relaxed) as usize, table[1]);
     let is_raw_libc = is_own(&raw);
     let is_pymalloc = is_raw_libc && is_own(&object) && object[1..] == mem[1..] && object[1] != raw[1];
     SELF_SERVED_BYTES.store(if is_pymalloc { 512 } else { 0 }, Relaxed);

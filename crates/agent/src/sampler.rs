@@ -182,4 +182,136 @@ mod tests {
         forget(ptr);
         assert!(!may_be_sampled(ptr));
     }
+
+    /// Blocks of many sizes, as `docs/sampling.md` speaks of them.
+    fn sizes() -> impl Iterator<Item = usize> {
+        (0..20_000_usize).map(|idx| match idx % 100 {
+            0 => 100_000 + idx,
+            1..10 => 4096 + idx % 7,
+            _ => 16 + idx * 37 % 500,
+        })
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn new(seed: u64) -> Random {
+            Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        }
+
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+    }
+
+    /// Sizes of the sampled blocks, drawn as the hooks draw.
+    fn sampled(random: &mut Random, interval: u64) -> std::vec::Vec<usize> {
+        let mut left = distance(random.next(), interval);
+        let mut is_sampled = |size: &usize| {
+            left -= *size as i64;
+            let is_due = left < 0;
+            if is_due {
+                left = distance(random.next(), interval);
+            }
+            is_due
+        };
+        sizes().filter(|size| is_sampled(size)).collect()
+    }
+
+    fn probability(size: usize, interval: u64) -> f64 {
+        1.0 - (-(size as f64) / interval as f64).exp()
+    }
+
+    /// (bytes, count) and their variances as estimated from samples.
+    fn estimate(samples: &[usize], interval: u64) -> [f64; 4] {
+        samples.iter().fold([0.0; 4], |sum, size| {
+            let (n, p) = (*size as f64, probability(*size, interval));
+            let variance = (1.0 - p) / (p * p);
+            [sum[0] + n / p, sum[1] + 1.0 / p, sum[2] + n * n * variance, sum[3] + variance]
+        })
+    }
+
+    const INTERVAL: u64 = 65_536;
+    const SEEDS: u64 = 200;
+
+    fn estimates() -> std::vec::Vec<[f64; 4]> {
+        (1..=SEEDS).map(|seed| estimate(&sampled(&mut Random::new(seed), INTERVAL), INTERVAL)).collect()
+    }
+
+    fn truth() -> [f64; 2] {
+        [sizes().sum::<usize>() as f64, sizes().count() as f64]
+    }
+
+    fn true_variance(what: usize, interval: u64) -> f64 {
+        let of = |size: usize| {
+            let p = probability(size, interval);
+            let n = if what == 0 { size as f64 } else { 1.0 };
+            n * n * (1.0 - p) / p
+        };
+        sizes().map(of).sum()
+    }
+
+    fn mean(values: impl Iterator<Item = f64>) -> f64 {
+        values.sum::<f64>() / SEEDS as f64
+    }
+
+    #[test]
+    fn weights_are_unbiased() {
+        let all = estimates();
+        for (what, expected) in truth().into_iter().enumerate() {
+            let seen = mean(all.iter().map(|estimate| estimate[what]));
+            let error = (true_variance(what, INTERVAL) / SEEDS as f64).sqrt();
+            assert!((seen - expected).abs() < 3.0 * error, "{what}: {seen} {expected} {error}");
+        }
+    }
+
+    #[test]
+    fn variance_is_estimated_from_the_samples() {
+        let all = estimates();
+        for (what, expected) in truth().into_iter().enumerate() {
+            let variance = true_variance(what, INTERVAL);
+            let estimated = mean(all.iter().map(|estimate| estimate[what + 2]));
+            assert!((estimated / variance - 1.0).abs() < 0.1, "{what}: {estimated} {variance}");
+            let spread = mean(all.iter().map(|estimate| (estimate[what] - expected).powi(2)));
+            // The mean square of 200 draws has a relative deviation of sqrt(2/200).
+            assert!((spread / variance - 1.0).abs() < 0.35, "{what}: {spread} {variance}");
+        }
+    }
+
+    #[test]
+    fn intervals_cover_the_truth() {
+        let covered = |what: usize| {
+            let is_inside = |estimate: &&[f64; 4]| {
+                (estimate[what] - truth()[what]).abs() <= 1.96 * estimate[what + 2].sqrt()
+            };
+            estimates().iter().filter(is_inside).count()
+        };
+        assert!(covered(0) >= 180, "{}", covered(0));
+        assert!(covered(1) >= 175, "{}", covered(1));
+    }
+
+    #[test]
+    fn thinned_samples_are_samples_at_the_larger_interval() {
+        let larger = 4 * INTERVAL;
+        let mut all = std::vec::Vec::new();
+        for seed in 1..=SEEDS {
+            let mut random = Random::new(seed + 1000);
+            let mut samples = sampled(&mut random, INTERVAL);
+            samples.retain(|size| {
+                let kept = probability(*size, larger) / probability(*size, INTERVAL);
+                ((random.next() >> 11) as f64 / (1_u64 << 53) as f64) < kept
+            });
+            all.push(estimate(&samples, larger));
+        }
+        for (what, expected) in truth().into_iter().enumerate() {
+            let seen = mean(all.iter().map(|estimate| estimate[what]));
+            let variance = true_variance(what, larger);
+            assert!((seen - expected).abs() < 3.0 * (variance / SEEDS as f64).sqrt(), "{what}: {seen}");
+            let spread = mean(all.iter().map(|estimate| (estimate[what] - expected).powi(2)));
+            assert!((spread / variance - 1.0).abs() < 0.35, "{what}: {spread} {variance}");
+        }
+    }
 }
