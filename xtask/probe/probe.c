@@ -157,6 +157,9 @@ static void runtime_fields(void)
     FIELD("frame_locals", FRAME(f_locals));
     FIELD("frame_object", FRAME(frame_obj));
     FIELD("frame_owner", FRAME(owner));
+#if PY_VERSION_HEX >= 0x030e05f0
+    FIELD("frame_visited", FRAME(visited));
+#endif
     FIELD("frame_slots", FRAME(localsplus));
 #if PY_VERSION_HEX < 0x030c0000
     FIELD("frame_function", FRAME(f_func));

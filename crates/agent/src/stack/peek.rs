@@ -3,7 +3,8 @@
 //! What the interpreter keeps alive while this thread runs is read in place. Whatever is not certain to be mapped is
 //! asked of the kernel first ([`is_readable`]), which takes a system call and never faults.
 //!
-//! Unsafe: loads from addresses that are numbers here; one system call that reads from such an address.
+//! Unsafe: loads from addresses that are numbers here, and two stores (see [`crate::stack::walk`]'s marks); one system call
+//! that reads from such an address.
 #![allow(unsafe_code)]
 
 use crate::arch::{nr, syscall};
@@ -56,6 +57,20 @@ impl Peek {
     pub(crate) fn byte(self, addr: u64) -> u8 {
         // SAFETY: as in `word`.
         unsafe { (addr as *const u8).read() }
+    }
+
+    /// Leaves four bytes at `addr`, in a frame of the calling thread.
+    #[inline(always)]
+    pub(crate) fn leave_int(self, addr: u64, value: u32) {
+        // SAFETY: as in `word`; nobody else looks at it while the thread is here.
+        unsafe { (addr as *mut u32).write_unaligned(value) }
+    }
+
+    /// Leaves a byte at `addr`, in a frame of the calling thread.
+    #[inline(always)]
+    pub(crate) fn leave_byte(self, addr: u64, value: u8) {
+        // SAFETY: as in `leave_int`.
+        unsafe { (addr as *mut u8).write(value) }
     }
 
     /// Copies bytes from `addr` on.

@@ -2,9 +2,10 @@
 //!
 //! Most of a stack is as it was. So the walk first finds the frame of the last stack that still runs, by its address,
 //! and from there on compares in place; only what differs is looked at again. Equal means the same code object at the
-//! same position in every frame out to the last one: nothing is inferred from a part.
+//! same position in every frame out to the last one, or out to a frame that carries our mark ([`Mark`]): that one has not
+//! returned since, so whoever waits for it stands where it stood.
 
-use heapray_cpython::layouts::{Frames, RuntimeLayout, Slots};
+use heapray_cpython::layouts::{Frames, RuntimeLayout, Slots, StackTop};
 use heapray_wire::ring::cells::CutReason;
 
 use crate::stack::array::Array;
@@ -25,6 +26,60 @@ pub(crate) struct FrameShape {
     code_mask: u64,
     instruction: u64,
     instruction_mask: u64,
+    mark: Mark,
+}
+
+/// A place in a frame that the interpreter writes whenever the frame begins, and nobody reads in between: what we leave there
+/// says that the frame is the one we saw.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    /// The depth of the evaluation stack, an `int`: written when the frame calls another Python function and -1 from when it
+    /// begins or goes on (3.10 to 3.13, `_PyFrame_GetStackPointer`); readers take any negative number for a running frame.
+    Depth(u64),
+    /// A byte that is zeroed when a frame begins, and the owner's: a generator's frame goes on without beginning.
+    Visited { byte: u64, owner: u64 },
+    /// There is no such place.
+    Nowhere,
+}
+
+/// The depth of a frame that runs, and that with our mark.
+const RUNNING: u32 = u32::MAX;
+const MARKED: u32 = u32::MAX - 1;
+/// Our bit of the byte.
+const VISITED: u8 = 0x80;
+/// `FRAME_OWNED_BY_THREAD`.
+const OWNED_BY_THREAD: u8 = 0;
+
+impl Mark {
+    fn of(layout: &RuntimeLayout) -> Mark {
+        match (layout.stack_top, layout.frame_visited, layout.frame_owner) {
+            (StackTop::Depth | StackTop::Index, _, _) => Mark::Depth(layout.frame_stack.into()),
+            (_, Some(byte), Some(owner)) => Mark::Visited { byte: byte.into(), owner: owner.into() },
+            _ => Mark::Nowhere,
+        }
+    }
+
+    /// Leaves the mark in `frame`; whether it was there.
+    #[inline(always)]
+    fn leave(self, peek: Peek, frame: u64) -> bool {
+        match self {
+            Mark::Depth(at) => {
+                let depth = peek.int(frame + at);
+                if depth == RUNNING {
+                    peek.leave_int(frame + at, MARKED);
+                }
+                depth == MARKED
+            }
+            Mark::Visited { byte, owner } if peek.byte(frame + owner) == OWNED_BY_THREAD => {
+                let visited = peek.byte(frame + byte);
+                if visited & VISITED == 0 {
+                    peek.leave_byte(frame + byte, visited | VISITED);
+                }
+                visited & VISITED != 0
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FrameShape {
@@ -44,6 +99,7 @@ impl FrameShape {
                 Frames::Objects => 0xffff_ffff,
                 Frames::Structs => !0,
             },
+            mark: Mark::of(layout),
         }
     }
 
@@ -102,8 +158,11 @@ pub(crate) fn walk(
     }
 }
 
-/// Compares the levels, from the innermost outwards, with the frames from `innermost` on, and writes down what differs;
-/// `None` where the frames are others.
+/// Compares the levels, from the innermost outwards, with the frames from `innermost` on to one that is marked, marks them, and
+/// writes down what differs; `None` where the frames are others.
+///
+/// A frame that is marked and stands in the levels is right there with all that is further out: levels are only ever
+/// replaced as a whole, or from some frame inwards.
 #[inline]
 fn compare(peek: Peek, shape: &FrameShape, innermost: u64, thread: &mut Thread) -> Option<ChangedFrom> {
     let is_cut = thread.cut == Some(CutReason::TooDeep);
@@ -118,6 +177,9 @@ fn compare(peek: Peek, shape: &FrameShape, innermost: u64, thread: &mut Thread) 
         if level.code != code || level.instruction != instruction {
             *level = Level { frame, code, instruction, node: STALE };
             changed = idx;
+        }
+        if shape.mark.leave(peek, frame) {
+            return Some(changed);
         }
         frame = shape.previous(peek, frame);
     }
@@ -216,8 +278,14 @@ mod tests {
     use super::*;
 
     /// Frames in our own memory: previous at 8, code at 0, instruction at 16.
-    const SHAPE: FrameShape =
-        FrameShape { previous: 8, code: 0, code_mask: !7, instruction: 16, instruction_mask: !0 };
+    const SHAPE: FrameShape = FrameShape {
+        previous: 8,
+        code: 0,
+        code_mask: !7,
+        instruction: 16,
+        instruction_mask: !0,
+        mark: Mark::Nowhere,
+    };
 
     /// Code, previous frame, instruction.
     struct FrameWords([u64; 3]);
@@ -315,6 +383,100 @@ mod tests {
             }
             stack.walk();
         }
+    }
+
+    /// A program as the interpreter runs it: a frame's place is used again by the next one there, its depth is written by calls
+    /// that it makes itself and by returns from them, and only the innermost frame moves on.
+    struct Program {
+        places: Vec<Box<[u64; 4]>>,
+        /// Of each frame that runs: whether the interpreter itself, or a C function, called it.
+        called_inline: Vec<bool>,
+        mark: Mark,
+        thread: Thread,
+        fresh: Array<Level>,
+    }
+
+    impl Program {
+        fn new(mark: Mark) -> Program {
+            let places = (0..200).map(|_| Box::new([0; 4])).collect();
+            let (thread, fresh) = (Thread::new(0), Array::new());
+            Program { places, called_inline: Vec::new(), mark, thread, fresh }
+        }
+
+        fn address(&self, idx: usize) -> u64 {
+            self.places[idx].as_ptr() as u64
+        }
+
+        fn set_depth(&mut self, idx: usize, depth: u32) {
+            if let Mark::Depth(_) = self.mark {
+                self.places[idx][3] = depth.into();
+            }
+        }
+
+        fn call(&mut self, code: u64, is_inline: bool) {
+            let idx = self.called_inline.len();
+            let previous = idx.checked_sub(1).map_or(0, |outer| self.address(outer));
+            if let (Some(outer), true) = (idx.checked_sub(1), is_inline) {
+                self.set_depth(outer, 3);
+            }
+            *self.places[idx] = [code, previous, 1, 0];
+            self.set_depth(idx, RUNNING);
+            self.called_inline.push(is_inline);
+        }
+
+        fn go_back(&mut self) {
+            let is_inline = self.called_inline.pop();
+            if let (Some(outer), Some(true)) = (self.called_inline.len().checked_sub(1), is_inline) {
+                self.set_depth(outer, RUNNING);
+            }
+        }
+
+        fn check(&mut self) {
+            let n = self.called_inline.len();
+            let shape = FrameShape { mark: self.mark, ..SHAPE };
+            let innermost = n.checked_sub(1).map_or(0, |idx| self.address(idx));
+            walk(Peek::of_test(), &shape, innermost, (&mut self.thread, &mut self.fresh));
+            let levels = self.thread.levels.as_slice();
+            let found: Vec<_> = levels.iter().map(|level| [level.frame, level.code, level.instruction]).collect();
+            let truth: Vec<_> =
+                (0..n).map(|idx| [self.address(idx), self.places[idx][0], self.places[idx][2]]).collect();
+            assert_eq!(found, truth);
+        }
+    }
+
+    #[test]
+    fn marks_never_hide_a_change() {
+        // The byte is the top one of the last word, the owner (0) the one below.
+        for mark in [Mark::Depth(24), Mark::Visited { byte: 31, owner: 30 }, Mark::Nowhere] {
+            let mut program = Program::new(mark);
+            let mut state = 11_u64;
+            for _ in 0..100_000 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let n = program.called_inline.len();
+                match state >> 61 {
+                    0..2 if n < 200 => program.call((state >> 40) % 2 * 16 + 16, state >> 50 & 1 == 0),
+                    2..4 => program.go_back(),
+                    4 if n > 0 => program.places[n - 1][2] = (state >> 45) % 3,
+                    5 => (0..state >> 40 & 31).for_each(|_| program.go_back()),
+                    _ => program.check(),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_ends_the_walk() {
+        let mut program = Program::new(Mark::Visited { byte: 31, owner: 30 });
+        (0..100).for_each(|_| program.call(16, false));
+        program.check();
+        program.check();
+        // Not even a frame that cannot have moved is looked at again.
+        program.places[50][2] = 7;
+        let shape = FrameShape { mark: program.mark, ..SHAPE };
+        let innermost = program.address(99);
+        let room = (&mut program.thread, &mut program.fresh);
+        assert_eq!(walk(Peek::of_test(), &shape, innermost, room), 100);
+        assert_eq!(program.thread.levels.as_slice()[50].instruction, 1);
     }
 
     #[test]

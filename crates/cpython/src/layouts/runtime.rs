@@ -111,6 +111,9 @@ layout! {
         pub frame_owner: Option<u32>,
         /// Whether the frame was entered by a call of the interpreter's C function, a byte; 3.11.
         pub frame_is_entry: Option<u32>,
+        /// A byte that is zeroed when a frame begins and that nothing reads: what the incremental collector has left;
+        /// since 3.14.5 (`Include/internal/pycore_interpframe.h`).
+        pub frame_visited: Option<u32>,
         /// Position in the code, see [`Frames`].
         pub frame_instruction: u32,
         /// Top of the evaluation stack, see [`StackTop`].

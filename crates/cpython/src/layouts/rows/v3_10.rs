@@ -58,6 +58,7 @@ pub(in crate::layouts) const V3_10: RuntimeLayout = RuntimeLayout {
     frame_line: Some(100),
     frame_owner: None,
     frame_is_entry: None,
+    frame_visited: None,
     frame_instruction: 96,
     frame_stack: 80,
     frame_slots: 352,

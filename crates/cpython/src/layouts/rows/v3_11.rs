@@ -58,6 +58,7 @@ pub(in crate::layouts) const V3_11: RuntimeLayout = RuntimeLayout {
     frame_line: None,
     frame_owner: Some(69),
     frame_is_entry: Some(68),
+    frame_visited: None,
     frame_instruction: 56,
     frame_stack: 64,
     frame_slots: 72,

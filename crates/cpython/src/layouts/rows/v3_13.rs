@@ -58,6 +58,7 @@ pub(in crate::layouts) const V3_13: RuntimeLayout = RuntimeLayout {
     frame_line: None,
     frame_owner: Some(70),
     frame_is_entry: None,
+    frame_visited: None,
     frame_instruction: 56,
     frame_stack: 64,
     frame_slots: 72,

@@ -65,6 +65,8 @@ const fn row(shift: Shift, interp_roots: &'static [Root]) -> RuntimeLayout {
     RuntimeLayout {
         gc_lists: GcLists::Incremental,
         gc_size: V3_14_5.gc_size - shift.gc,
+        // Here the collector reads it (`gc.c`, `mark_stacks`).
+        frame_visited: None,
         interp_sysdict: shift.place(V3_14_5.interp_sysdict),
         interp_modules: shift.place(V3_14_5.interp_modules),
         interp_interned: shift.place_of(V3_14_5.interp_interned),

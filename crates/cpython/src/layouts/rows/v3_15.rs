@@ -58,6 +58,7 @@ pub(in crate::layouts) const V3_15: RuntimeLayout = RuntimeLayout {
     frame_line: None,
     frame_owner: Some(74),
     frame_is_entry: None,
+    frame_visited: Some(75),
     frame_instruction: 56,
     frame_stack: 64,
     frame_slots: 80,
