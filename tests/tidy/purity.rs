@@ -2,7 +2,7 @@
 
 use crate::source::{Token, assert_none, flatten, rust_files};
 
-const PURE: &[&str] = &["wire", "cpython", "snapshot", "capture", "heap", "diagnose", "query"];
+const PURE: &[&str] = &["wire", "cpython", "snapshot", "capture", "heap", "profile", "diagnose", "query"];
 const MODULES: &[&str] = &["fs", "net", "env", "process", "thread"];
 const CLOCKS: &[&str] = &["Instant", "SystemTime"];
 

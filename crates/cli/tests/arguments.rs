@@ -57,3 +57,103 @@ fn help_and_version_go_to_stdout() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn wrong_questions_about_recordings_are_errors_with_status_two() {
+    check(&["top"], "FILE|PID");
+    check(&["top", "x", "--sort", "beauty"], "invalid value");
+    check(&["top", "x", "--from", "yesterday"], "invalid value");
+    check(&["top", "x", "--to", "150%"], "between 0% and 100%");
+    check(&["top", "x", "--own", "--cumulative"], "cannot be used with");
+    check(&["top", "/nonexistent/x.hr"], "cannot read /nonexistent/x.hr: No such file");
+    check(&["tree", env!("CARGO_MANIFEST_PATH")], "Cargo.toml");
+    check(&["timeline", "x", "-o", "t.dot"], "end the name in .svg or .png");
+    check(&["flamegraph", "x", "-o", "f.jpeg"], ".svg, .html or .png");
+    check(&["export", "x"], "cannot tell the format");
+    check(&["export", "x", "--format", "xml"], "invalid value");
+    check(&["watch", "x", "--every", "1ms"], "at least 100ms");
+    check(&["leaks", "1", "--from", "10s"], "for one recording");
+    check(&["top", &std::process::id().to_string()], "is not being recorded");
+}
+
+/// A recording of the synthetic kind, in a file of its own.
+fn recording(name: &str) -> std::path::PathBuf {
+    use heapray_capture::synthetic::RecordingBuilder;
+    let mut builder = RecordingBuilder::exact();
+    let task = builder.task(4242, None);
+    let site = (builder.stack(&["thread:MainThread", "leak /srv/shop/app.py:7"]), 8);
+    for _ in 0..12 {
+        for _ in 0..4 {
+            builder.alloc(task, site, 100_000);
+        }
+        builder.reading(task, 1_000_000);
+        builder.advance(1_000_000_000);
+    }
+    let path = std::env::temp_dir().join(format!("heapray-{}-{name}.hr", std::process::id()));
+    std::fs::write(&path, builder.bytes()).expect("the temporary directory is writable");
+    path
+}
+
+#[test]
+fn every_question_about_a_recording_has_an_answer_and_json() {
+    let path = recording("questions");
+    let file = path.to_str().expect("UTF-8");
+    let questions: [&[&str]; 11] = [
+        &["top", file],
+        &["top", file, "--by", "stack", "--sort", "growth", "--cumulative"],
+        &["tree", file, "--what", "growth"],
+        &["stats", file],
+        &["timeline", file],
+        &["peak", file],
+        &["temporary", file],
+        &["diff", file, file],
+        &["watch", file, "--every", "4s"],
+        &["info", file],
+        &["leaks", file],
+    ];
+    for question in questions {
+        let output = heapray(question);
+        let status = if question[0] == "leaks" { 1 } else { 0 };
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{question:?}: {message}");
+        assert!(!output.stdout.is_empty(), "{question:?}");
+        let output = heapray(&[question, &["--json"]].concat());
+        for document in serde_json::Deserializer::from_slice(&output.stdout).into_iter::<serde_json::Value>()
+        {
+            assert!(document.expect("valid JSON").is_object(), "{question:?}");
+        }
+    }
+    std::fs::remove_file(path).expect("it is there");
+}
+
+#[test]
+fn a_truncated_recording_is_read_as_far_as_it_goes() {
+    let path = recording("truncated");
+    let bytes = std::fs::read(&path).expect("it is there");
+    std::fs::write(&path, &bytes[..bytes.len() - 120]).expect("it is writable");
+    let output = heapray(&["top", path.to_str().expect("UTF-8")]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("leak (app.py:7)") && text.contains("not ended"), "{text}");
+    std::fs::remove_file(path).expect("it is there");
+}
+
+#[test]
+fn exports_and_pictures_are_written() {
+    let path = recording("exports");
+    let file = path.to_str().expect("UTF-8");
+    for ending in ["folded", "pb.gz", "json", "csv", "parquet"] {
+        let to = path.with_extension(ending);
+        let output = heapray(&["export", file, "-o", to.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(0), "{ending}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(std::fs::metadata(&to).expect("it was written").len() > 0);
+        std::fs::remove_file(to).expect("it is there");
+    }
+    for ending in ["svg", "html", "png"] {
+        let to = path.with_extension(ending);
+        let output = heapray(&["flamegraph", file, "--diff", file, "-o", to.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(0), "{ending}: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::remove_file(to).expect("it was written");
+    }
+    std::fs::remove_file(path).expect("it is there");
+}

@@ -48,6 +48,20 @@ impl Amount {
         }
     }
 
+    /// A part of it, 0 to 1.
+    pub(crate) fn scaled(self, part: f64) -> Self {
+        if part >= 1.0 {
+            return self;
+        }
+        Self {
+            n_records: (self.n_records as f64 * part).round() as i64,
+            count: self.count * part,
+            bytes: self.bytes * part,
+            count_variance: self.count_variance * part,
+            bytes_variance: self.bytes_variance * part,
+        }
+    }
+
     /// This more than `before`, both made of independent samples: variances add up.
     pub fn change(self, gone: Self) -> Self {
         Self {

@@ -4,7 +4,8 @@
 //! died are those of `L(from)` that were freed in it. Survivors and died share no sample, so the variance of the
 //! growth is the sum of theirs, while samples that were freed again take their variance with them.
 
-use crate::span::{first_own_slice, peak_slice, slice_at, time_of};
+use crate::births::{Births, Parts};
+use crate::span::{peak_slice, slice_at, time_of};
 use crate::{Amount, Moment, Selection, Span};
 use heapray_capture::{Recording, Task};
 use heapray_wire::LiveRow;
@@ -122,8 +123,8 @@ struct Life<'a> {
     from: u32,
     /// Slices from here on are not looked at.
     limit: u32,
-    /// Blocks of earlier births were inherited.
-    first: u32,
+    /// Which blocks were inherited.
+    births: Births,
 }
 
 impl<'a> Sums<'a> {
@@ -147,7 +148,7 @@ impl<'a> Sums<'a> {
         match life.moment {
             Moment::Boundary(_) => {}
             Moment::Peak => self.peak(&life),
-            Moment::Gone => self.gone(&life),
+            Moment::Gone => self.leave(&life),
         }
     }
 
@@ -158,8 +159,13 @@ impl<'a> Sums<'a> {
             Moment::Peak => peak_slice(self.recording, at),
             Moment::Gone => self.span.to,
         };
-        let first = first_own_slice(self.recording, task);
-        Life { task, moment, from: self.span.from.min(limit), limit, first }
+        Life {
+            task,
+            moment,
+            from: self.span.from.min(limit),
+            limit,
+            births: Births::new(self.recording, task),
+        }
     }
 
     /// Everything that happened before the span, and what was inherited, once for each block.
@@ -175,8 +181,8 @@ impl<'a> Sums<'a> {
             for row in slice.allocs.iter().filter(|row| selection.has(row.node, row.allocator)) {
                 each(row.node, row.allocator, row.into());
             }
-            for row in slice.frees.iter().filter(|row| self.counts(life, row)) {
-                each(row.node, row.allocator, -Amount::from(row));
+            for row in &slice.frees {
+                self.parts(life, row).each().for_each(|amount| each(row.node, row.allocator, -amount));
             }
         }
     }
@@ -211,24 +217,34 @@ impl<'a> Sums<'a> {
                 }
             }
             for row in &slice.frees {
-                if !self.counts(life, row) {
-                    continue;
-                }
-                let site = self.sites.at(row.node, row.allocator);
-                if row.birth == slice.index {
-                    site.temporary += row.into();
-                }
-                if !shows {
-                    continue;
-                }
-                site.trend[point] -= row.bytes;
-                match (keeps, is_old(life, row)) {
-                    (true, false) => site.survivors += -Amount::from(row),
-                    (true, true) => site.died += row.into(),
-                    (false, _) => {}
-                }
+                self.freed(life, (slice.index, row), shows.then_some(point));
             }
         }
+    }
+
+    /// One row of frees within the span; at a point of the trend, unless the high-water mark tells what lives.
+    fn freed(&mut self, life: &Life<'_>, (slice, row): (u32, &LiveRow), point: Option<usize>) {
+        let parts = self.parts(life, row);
+        if parts == Parts::default() {
+            return;
+        }
+        let site = self.sites.at(row.node, row.allocator);
+        if row.birth == slice {
+            parts.own.into_iter().for_each(|amount| site.temporary += amount);
+        }
+        let Some(point) = point else { return };
+        parts.each().for_each(|amount| site.trend[point] -= amount.bytes);
+        if !matches!(life.moment, Moment::Boundary(_)) {
+            return;
+        }
+        for amount in parts.own {
+            if row.birth < life.from {
+                site.died += amount;
+            } else {
+                site.survivors += -amount;
+            }
+        }
+        parts.inherited.into_iter().for_each(|amount| site.died += amount);
     }
 
     /// The high-water mark says what lives; what lived before and is not in it died.
@@ -236,22 +252,21 @@ impl<'a> Sums<'a> {
         self.leave(life);
         let point = self.point(life.limit);
         for row in life.task.peak.iter().flat_map(|peak| &peak.rows) {
-            if !self.counts(life, row) {
+            let parts = self.parts(life, row);
+            if parts == Parts::default() {
                 continue;
             }
             let site = self.sites.at(row.node, row.allocator);
-            site.trend[point] += row.bytes;
-            if is_old(life, row) {
-                site.died += -Amount::from(row);
-            } else {
-                site.survivors += row.into();
+            parts.each().for_each(|amount| site.trend[point] += amount.bytes);
+            for amount in parts.own {
+                if row.birth < life.from {
+                    site.died += -amount;
+                } else {
+                    site.survivors += amount;
+                }
             }
+            parts.inherited.into_iter().for_each(|amount| site.died += -amount);
         }
-    }
-
-    /// Nothing of the process lives any more.
-    fn gone(&mut self, life: &Life<'_>) {
-        self.leave(life);
     }
 
     /// Takes away all that the trend saw of a process up to its limit; all that lived before the span died.
@@ -272,8 +287,8 @@ impl<'a> Sums<'a> {
                 self.sites.at(row.node, row.allocator).trend[point] -= row.bytes;
             }
             for row in &slice.frees {
-                if self.counts(life, row) {
-                    self.sites.at(row.node, row.allocator).trend[point] += row.bytes;
+                for amount in self.parts(life, row).each() {
+                    self.sites.at(row.node, row.allocator).trend[point] += amount.bytes;
                 }
             }
         }
@@ -289,10 +304,14 @@ impl<'a> Sums<'a> {
         self.points.partition_point(|behind| *behind <= slice).min(TREND_POINTS - 1)
     }
 
-    /// Whether blocks count: selected, and not those of a parent that already counts them.
-    fn counts(&self, life: &Life<'_>, row: &LiveRow) -> bool {
-        self.selection.has(row.node, row.allocator)
-            && (self.selection.counts_inherited() || row.birth >= life.first)
+    /// The parts of a row that count: selected, and inherited ones only where no parent counts them already.
+    fn parts(&self, life: &Life<'_>, row: &LiveRow) -> Parts {
+        if !self.selection.has(row.node, row.allocator) {
+            return Parts::default();
+        }
+        let parts = life.births.split(row);
+        let inherited = parts.inherited.filter(|_| self.selection.counts_inherited());
+        Parts { inherited, ..parts }
     }
 
     fn finish(self) -> Vec<Site> {
@@ -303,11 +322,6 @@ impl<'a> Sums<'a> {
         rows.retain(|site| site.figures != Figures::default());
         rows
     }
-}
-
-/// Whether blocks were alive when the span began (or inherited, whenever that was).
-fn is_old(life: &Life<'_>, row: &LiveRow) -> bool {
-    row.birth < life.from || row.birth < life.first
 }
 
 /// Turns sums of steps into states.

@@ -4,6 +4,7 @@
 //! Weights stay weights here: sums of estimates with their variances. Rounding is for those who print.
 
 mod amount;
+mod births;
 mod figures;
 mod filter;
 mod glob;

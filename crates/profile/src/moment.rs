@@ -30,6 +30,11 @@ pub(crate) fn last_moments(recording: &Recording, selection: &Selection) -> Vec<
     let alone = selection.counts_inherited() || recording.tasks.len() == 1;
     let moment = |task: &Task| {
         let ended = end_ns(recording, task);
+        // What it held went with its old program; the new one is a task of its own.
+        let is_replaced = task.end.as_ref().is_some_and(|end| end.reason == "exec");
+        if is_replaced && !alone {
+            return Moment::Gone;
+        }
         if !alone && task.end.is_some() && ended.saturating_add(tail(end)) < end {
             return Moment::Gone;
         }
@@ -76,16 +81,19 @@ fn fullest(recording: &Recording, task: &Task, selection: &Selection, from_ns: u
     let mut live: f64 = inherited.map(|row| row.bytes).sum();
     let mut best: (u32, f64) = (last, f64::NEG_INFINITY);
     for slice in &task.slices {
+        // Slices in which nothing happened may be absent, so what lived before this one is looked at too.
+        let is_late = recording.slice_times[slice.index as usize].1 >= from_ns || slice.index + 2 >= last;
+        if is_late && live >= best.1 {
+            best = (slice.index, live);
+        }
         for row in &slice.allocs {
             live += if counts(row.node, row.allocator) { row.bytes } else { 0.0 };
         }
         for row in &slice.frees {
             live -= if counts(row.node, row.allocator) { row.bytes } else { 0.0 };
         }
-        let boundary = slice.index + 1;
-        let is_late = recording.slice_times[slice.index as usize].1 >= from_ns || boundary + 1 >= last;
         if is_late && live >= best.1 {
-            best = (boundary, live);
+            best = (slice.index + 1, live);
         }
     }
     best.0

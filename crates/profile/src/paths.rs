@@ -25,8 +25,10 @@ impl Paths {
         if let Some(rest) = in_package(file).or_else(|| in_library(file)) {
             return rest;
         }
-        let own = file.strip_prefix(self.prefix.as_str()).unwrap_or(file);
-        if own == file && is_in_bin(file) { file.rsplit('/').next().unwrap_or(file) } else { own }
+        if is_in_bin(file) {
+            return file.rsplit('/').next().unwrap_or(file);
+        }
+        file.strip_prefix(self.prefix.as_str()).unwrap_or(file)
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
         assert_eq!(short, ["app.py", "jobs/ünder.py", "gunicorn", "flask/app.py", "json/decoder.py"]);
         assert_eq!(paths.short("<frozen importlib._bootstrap>"), "<frozen importlib._bootstrap>");
         assert_eq!(paths.short("/elsewhere/x.py"), "/elsewhere/x.py");
+        assert_eq!(paths.short("/srv/shop/../env/bin/gunicorn"), "gunicorn");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Memory over time: resident and live bytes, and what was allocated and freed in each step.
 
-use crate::span::first_own_slice;
+use crate::births::Births;
 use crate::{Selection, Span};
 use heapray_capture::{Recording, Task};
 use heapray_wire::Reading;
@@ -47,8 +47,8 @@ pub fn series(recording: &Recording, selection: &Selection, span: &Span, n_max: 
     }
     let mut live_before = 0.0;
     for (_, task) in selection.tasks(recording) {
-        let first = if selection.counts_inherited() { 0 } else { first_own_slice(recording, task) };
-        live_before += rows((task, first), selection, (span, step), &mut points);
+        let births = Births::new(recording, task);
+        live_before += rows((task, &births), selection, (span, step), &mut points);
         readings(task, &mut points);
     }
     let mut live = live_before;
@@ -59,9 +59,9 @@ pub fn series(recording: &Recording, selection: &Selection, span: &Span, n_max: 
     points
 }
 
-/// Adds the changes of a process's live bytes, of blocks born from slice `first` on; gives those before the span.
+/// Adds the changes of a process's live bytes, of its own blocks unless inherited ones count; gives those before the span.
 fn rows(
-    (task, first): (&Task, u32),
+    (task, births): (&Task, &Births),
     selection: &Selection,
     (span, step): (&Span, usize),
     points: &mut [Point],
@@ -77,8 +77,13 @@ fn rows(
         let allocs = slice.allocs.iter().filter(|row| counts(row.node, row.allocator));
         let (count, bytes) =
             allocs.fold((0.0, 0.0), |(count, bytes), row| (count + row.count, bytes + row.bytes));
-        let frees = slice.frees.iter().filter(|row| row.birth >= first && counts(row.node, row.allocator));
-        let freed: f64 = frees.map(|row| row.bytes).sum();
+        let frees =
+            slice.frees.iter().filter(|row| counts(row.node, row.allocator)).map(|row| births.split(row));
+        let inherited_too = selection.counts_inherited();
+        let freed: f64 = frees
+            .flat_map(|parts| parts.own.into_iter().chain(parts.inherited.filter(|_| inherited_too)))
+            .map(|amount| amount.bytes)
+            .sum();
         let Some(at) = slice.index.checked_sub(span.from) else {
             before += bytes - freed;
             continue;

@@ -89,12 +89,6 @@ pub(crate) fn slice_at(recording: &Recording, t_ns: u64) -> u32 {
     behind.min(recording.slice_times.len().saturating_sub(1)) as u32
 }
 
-/// The first slice whose births are a task's own: blocks born earlier were inherited.
-pub(crate) fn first_own_slice(recording: &Recording, task: &Task) -> u32 {
-    let born = task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
-    if task.inherited.is_some() { slice_at(recording, born) } else { 0 }
-}
-
 /// What a named end means for a task: that boundary, or nothing where it ended before.
 fn at(recording: &Recording, task: &Task, boundary: u32) -> Moment {
     match &task.end {

@@ -5,7 +5,7 @@ use crate::format::weights as stack_weights;
 use crate::place::label;
 use crate::text::footer::n_of;
 use crate::text::recorded::{at, command, estimated, lines as recorded_lines, when};
-use crate::{bytes, bytes_signed, sanitize};
+use crate::{bytes, bytes_signed, percent, sanitize};
 use heapray_query::answer::{PlaceRow, StackProfile};
 use inferno::flamegraph::color::{BackgroundColor, PaletteMap, parse_hex_color};
 use inferno::flamegraph::{Direction, Options, TextTruncateDirection, from_lines};
@@ -27,8 +27,8 @@ pub enum FlameError {
     Drawing(#[from] std::io::Error),
 }
 
-/// Starts the script of the picture where a browser sends the embedded picture no event of its own.
-const START: &str = "<script>addEventListener(\"load\",function(){if(!window.details)init()})</script>\n";
+/// Starts the script of the picture, where the picture itself did not.
+const START: &str = "addEventListener(\"load\",function(){if(!details)init()})";
 /// Longest command in a title, in characters.
 const COMMAND_MAX: usize = 60;
 
@@ -95,6 +95,7 @@ pub fn flame_diff(
 /// A page with the flame graph in it, and what it stands on below; nothing is loaded from elsewhere.
 pub fn page(svg: &str, profile: &StackProfile) -> String {
     let body = svg.find("<svg").map_or(svg, |at| &svg[at..]);
+    let (body, script) = without_script(body);
     let title = escaped(&title(profile));
     let lines: String =
         recorded_lines(&profile.recording).iter().map(|line| format!("<p>{}</p>\n", escaped(line))).collect();
@@ -102,8 +103,17 @@ pub fn page(svg: &str, profile: &StackProfile) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
          <style>body{{margin:0 auto;max-width:1600px;padding:12px;font:14px/1.4 system-ui,sans-serif;color:#1f2328;\
          background:#fff}}svg{{display:block;width:100%}}p{{margin:2px 0;color:#57606a}}</style></head>\n\
-         <body>\n{body}\n{lines}{START}</body></html>\n"
+         <body>\n{body}\n{lines}<script>{script}\n{START}</script></body></html>\n"
     )
+}
+
+/// An SVG, and the script that was in it: in a page it stands outside of the picture.
+fn without_script(svg: &str) -> (String, String) {
+    let cut = svg.split_once("<script type=\"text/ecmascript\">").and_then(|(head, rest)| {
+        let (script, tail) = rest.split_once("</script>")?;
+        Some((format!("{head}{tail}"), script.replace("<![CDATA[", "").replace("]]>", "")))
+    });
+    cut.unwrap_or_else(|| (svg.to_owned(), String::new()))
 }
 
 fn draw(
@@ -131,7 +141,9 @@ fn draw(
     options.name_type = "Place:".to_owned();
     options.font_type = "monospace".to_owned();
     options.text_truncate_direction = TextTruncateDirection::Right;
-    options.bgcolors = parse_hex_color("#ffffff").map(BackgroundColor::Flat);
+    // What did not change is drawn nearly white, so a difference lies on grey.
+    let ground = if profiles.len() > 1 { "#e4e7eb" } else { "#ffffff" };
+    options.bgcolors = parse_hex_color(ground).map(BackgroundColor::Flat);
     options.deterministic = true;
     options.palette_map = Some(&mut palette);
     options.direction =
@@ -161,7 +173,15 @@ fn total(profile: &StackProfile) -> String {
         Some(interval) => format!("sampled every {}", bytes(interval)),
         None => sanitize(&profile.recording.mode),
     };
-    format!("{} in {}, {how}", estimated(&profile.total), n_of(profile.total.count.max(0) as u64, "block"))
+    let doubt = &profile.recording.doubt;
+    let lost = match doubt.lost_events + doubt.lost_frees {
+        0 => String::new(),
+        lost => format!(", {} lost", n_of(lost, "event")),
+    };
+    let n = n_of(profile.total.count.max(0) as u64, "block");
+    let cost =
+        profile.recording.cost.hook_share.map(|share| format!(", {} of the time in hooks", percent(share)));
+    format!("{} in {n}, {how}{}{lost}", estimated(&profile.total), cost.unwrap_or_default())
 }
 
 /// The program's own code stands out; packages, the library, native code and what is no code stay apart.

@@ -42,8 +42,11 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The text, each line ended. Columns in which no row has anything are left out.
+    /// The text, each line ended, nothing without rows. Columns in which no row has anything are left out.
     pub(crate) fn text(&self, style: &Style) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
         let shown: Vec<usize> =
             (0..self.columns.len()).filter(|&i| self.rows.iter().any(|row| !row[i].is_empty())).collect();
         let widths: Vec<usize> = shown.iter().map(|&i| self.width(i)).collect();

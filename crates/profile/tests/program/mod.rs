@@ -127,7 +127,7 @@ impl Program {
         let copies: Vec<Block> = self
             .blocks
             .iter()
-            .filter(|b| b.task == 0 && b.birth < slice && b.death.is_none())
+            .filter(|b| b.task == 0 && b.birth <= slice && b.death.is_none())
             .cloned()
             .collect();
         for copy in copies {
@@ -147,7 +147,8 @@ impl Program {
         };
         let nodes = self.recording.nodes.len() as u64;
         let node = if random.below(20) == 0 { NO_NODE } else { random.below(nodes) as u32 };
-        let allocator = 1 + random.below(8) as u8;
+        // Parent and children allocate at different sites, so that what a child inherits stays apart from its own.
+        let allocator = 1 + random.below(4) as u8 + if task == 0 { 0 } else { 4 };
         let number = self.blocks.len();
         let block =
             Block { number, task, node, allocator, amount, birth: slice, death: None, is_inherited: false };

@@ -88,8 +88,10 @@ pub struct RecordingCost {
     pub hook_seconds: Option<f64>,
     /// The same as part of the processes' lifetime, 0 to 1.
     pub hook_share: Option<f64>,
-    /// Memory of the rings and of the agents, bytes.
+    /// Memory that the agents took in the processes, bytes.
     pub memory_bytes: Option<u64>,
+    /// Bytes that went through the rings.
+    pub ring_bytes: Option<u64>,
     /// Size of the file, bytes.
     pub file_bytes: Option<u64>,
     /// Events recorded.
@@ -103,7 +105,7 @@ pub struct RecordingDoubt {
     pub lost_events: u64,
     /// Frees dropped: blocks that look alive and are not.
     pub lost_frees: u64,
-    /// Frees that nothing was known of although they should have been: blocks that look alive and are not.
+    /// Frees that were noticed only when their address was allocated again.
     pub missed_frees: u64,
     /// Allocations inside the recorder's own work, passed through unrecorded.
     pub reentered: u64,

@@ -46,7 +46,7 @@ pub struct SurvivorRow {
     pub bytes_per_hour: f64,
     /// Live bytes at 13 equally spaced moments of the window.
     pub trend: Vec<i64>,
-    /// `steady` (grew in every part), `slows`, `burst` (in one part), `recent` (only at the end), `replaced` (no more
+    /// `steady` (grew in every part), `steps` (in several, and never fell), `slows`, `burst` (in one part), `recent` (only at the end), `replaced` (no more
     /// than before), `unclear`.
     pub pattern: String,
     /// Whether this is called a leak.

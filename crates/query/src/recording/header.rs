@@ -127,7 +127,8 @@ impl Allocations {
         RecordingCost {
             hook_seconds: hook_ns.map(|ns| ns as f64 / 1e9),
             hook_share: hook_ns.filter(|_| life > 0.0).map(|ns| (ns as f64 / life).clamp(0.0, 1.0)),
-            memory_bytes: self.sum("ring_bytes").map(|rings| rings + self.sum("agent_bytes").unwrap_or(0)),
+            memory_bytes: self.sum("agent_bytes"),
+            ring_bytes: self.sum("ring_bytes"),
             file_bytes: self.options.file_bytes,
             n_events: self.sum("events"),
         }

@@ -1,7 +1,8 @@
 //! `leaks` over a recording: born in the window and alive at its end, and which of it is a leak.
 //!
-//! A cache that fills, a pool, a batch in work survive too. What tells a leak is that a place grew in every part of
-//! the window, by more than the error of the estimate.
+//! A cache that fills, a pool, a batch in work survive too. What tells a leak is that a place grew, by more than the
+//! error of the estimate, in every part of the window; or, where the load came and went, in several parts, while it
+//! kept most of what it allocated and never fell.
 
 use super::rows::{estimate, part, trend};
 use super::{Allocations, Charge, Names, by_name, detail};
@@ -9,7 +10,7 @@ use crate::answer::{SurvivorRow, SurvivorsAnswer};
 use heapray_profile::{Amount, Figures, Group, GroupBy, Site, TREND_POINTS};
 
 /// Slices that a window needs so that parts of it can be told apart.
-const SLICES_MIN: u32 = 8;
+const SLICES_MIN: u32 = 6;
 /// Parts of the window.
 const PARTS: usize = 4;
 /// Part of the growth that each part of the window must have.
@@ -18,6 +19,10 @@ const PART_MIN: f64 = 0.08;
 const SHARE_MIN: f64 = 0.01;
 /// Part of the growth of one part of the window that makes it a burst.
 const BURST: f64 = 0.75;
+/// Growth in some parts of the window only is a leak where at least this part of the allocated bytes was kept...
+const KEPT_MIN: f64 = 0.5;
+/// ... and live bytes never fell by more than this part of the growth.
+const FALL_MAX: f64 = 0.1;
 /// Blocks or samples that must have survived.
 const RECORDS_MIN: i64 = 8;
 
@@ -103,7 +108,7 @@ impl Judge {
 
     fn is_leak(&self, figures: &Figures) -> bool {
         let growth = figures.growth();
-        self.pattern(figures) == "steady"
+        matches!(self.pattern(figures), "steady" | "steps")
             && figures.survivors.n_records >= RECORDS_MIN
             && growth.bytes >= SHARE_MIN * self.all
             && self.per_hour(growth) >= self.threshold.unwrap_or(0) as f64
@@ -128,14 +133,33 @@ impl Judge {
             Some(_) if last < PART_MIN => return "burst",
             _ => {}
         }
-        if gains.iter().all(|gain| *gain >= PART_MIN) && last * 3.0 >= first {
+        let n_grown = gains.iter().filter(|gain| **gain >= PART_MIN).count();
+        let kept = part(figures.survivors.bytes, figures.allocated.bytes);
+        if n_grown == PARTS && last * 3.0 >= first {
             "steady"
+        } else if n_grown > 1
+            && last * 3.0 >= first
+            && kept >= KEPT_MIN
+            && fall(figures) <= FALL_MAX * growth.bytes
+        {
+            "steps"
         } else if last < PART_MIN || last * 3.0 < first {
             "slows"
         } else {
             "unclear"
         }
     }
+}
+
+/// The most that live bytes fell from any moment of the window to a later one.
+fn fall(figures: &Figures) -> f64 {
+    let mut most = f64::NEG_INFINITY;
+    let mut fall: f64 = 0.0;
+    for bytes in figures.trend {
+        most = most.max(bytes);
+        fall = fall.max(most - bytes);
+    }
+    fall
 }
 
 #[cfg(test)]
@@ -152,7 +176,8 @@ mod tests {
         let growth = trend[TREND_POINTS - 1] - trend[0];
         let amount = |bytes| Amount { n_records: 100, count: 100.0, bytes, ..Amount::default() };
         let survivors = amount(growth.max(1e5));
-        Figures { trend, survivors, died: amount(survivors.bytes - growth), ..Figures::default() }
+        let died = amount(survivors.bytes - growth);
+        Figures { trend, survivors, died, allocated: survivors, ..Figures::default() }
     }
 
     #[test]
@@ -163,6 +188,7 @@ mod tests {
             ("burst", |x| if x > 0.4 { 1e6 } else { 0.0 }),
             ("recent", |x| if x > 0.95 { 1e6 } else { 0.0 }),
             ("replaced", |_| 1e6),
+            ("steps", |x| if x < 0.5 { 1e6 * x } else { 5e5 + 2e6 * (x - 0.75).max(0.0) }),
         ] {
             assert_eq!(judge().pattern(&figures(curve)), expected);
         }

@@ -63,12 +63,13 @@ impl Watch {
         });
         rows.truncate(self.limit);
         let before = self.before.values().fold((0.0, 0.0), |sum, a| (sum.0 + a.bytes, sum.1 + a.count));
-        let seconds = std::mem::replace(&mut self.seconds, now.seconds());
+        let end = now.span.ns.1 as f64 / 1e9;
+        let seconds = std::mem::replace(&mut self.seconds, end);
         let answer = WatchAnswer {
             recording: now.recorded(&now.span, all.n_records),
             by: name.to_owned(),
             tick: self.n_ticks,
-            seconds: if self.n_ticks == 0 { 0.0 } else { now.seconds() - seconds },
+            seconds: if self.n_ticks == 0 { 0.0 } else { end - seconds },
             live: estimate(all),
             size_diff: whole(all.bytes - before.0),
             count_diff: whole(all.count - before.1),

@@ -10,8 +10,10 @@ use heapray_query::answer::{TreeAnswer, TreeRow};
 pub fn tree(answer: &TreeAnswer, style: &Style) -> String {
     let mut text = first_line(answer, style) + "\n";
     let shapes = shapes(&answer.rows);
-    text.push_str(&style.dim("    all      bytes        own"));
-    text.push('\n');
+    if !answer.rows.is_empty() {
+        text.push_str(&style.dim("    all      bytes        own"));
+        text.push('\n');
+    }
     for (row, shape) in answer.rows.iter().zip(&shapes) {
         let own = if row.own_bytes > 0 { size(row.own_bytes) } else { String::new() };
         text.push_str(&format!(
@@ -27,7 +29,7 @@ pub fn tree(answer: &TreeAnswer, style: &Style) -> String {
         ));
         if row.n_hidden > 0 && row.hidden_bytes > 0 {
             let what = format!("… {} more below, {}", row.n_hidden, size(row.hidden_bytes));
-            text.push_str(&format!("{:30}{}\n", "", style.dim(&format!("{}{what}", shape.below))));
+            text.push_str(&format!("{:31}{}\n", "", style.dim(&format!("{}{what}", shape.below))));
         }
     }
     if answer.unknown.bytes > 0 {

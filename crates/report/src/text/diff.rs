@@ -1,6 +1,6 @@
 //! Text of `diff`.
 
-use super::recorded::{at, count, error, estimated, estimated_change, footer, hidden, size, what};
+use super::recorded::{count, doubt, error, estimated, estimated_change, hidden, size, what, when};
 use super::stacks;
 use super::top::heading;
 use crate::place::label;
@@ -51,9 +51,12 @@ pub fn diff(answer: &DiffAnswer, style: &Style) -> String {
         text.push_str(&table.text(style));
     }
     text.push_str(&hidden(answer.n_rows, answer.rows.len(), &answer.by, style));
-    text.push_str(&style.dim(&format!("\nbefore: {}\n", moment(&answer.before))));
-    text.push_str(&style.dim(&format!("after: {}\n", moment(&answer.after))));
-    text + &footer(&answer.after, style)
+    for (name, about) in [("before", &answer.before), ("after", &answer.after)] {
+        text.push_str(&style.dim(&format!("\n{name}: {}", moment(about))));
+        text.push('\n');
+        text.push_str(&doubt(about, style));
+    }
+    text
 }
 
 fn name(what: &str) -> &'static str {
@@ -67,5 +70,5 @@ fn name(what: &str) -> &'static str {
 }
 
 fn moment(about: &Recorded) -> String {
-    format!("{}, at {}", what(about), at(about.window.to_seconds))
+    format!("{}, {}", what(about), when(about))
 }

@@ -20,14 +20,22 @@ pub(super) fn footer(about: &Recorded, style: &Style) -> String {
 pub(crate) fn lines(about: &Recorded) -> Vec<String> {
     let mut lines = vec![what(about), processes(about)];
     lines.extend(aside(about));
-    if about.doubt.is_estimated && about.doubt.n_records > 0 {
-        lines.push(format!(
-            "± is half the 90 % interval of an estimate; this one stands on {}",
-            n_of(about.doubt.n_records, "sample")
-        ));
-    }
+    lines.extend(error_bars(about));
     lines.extend(cost(about));
     lines
+}
+
+/// The doubt alone, without what was recorded.
+pub(super) fn doubt(about: &Recorded, style: &Style) -> String {
+    let lines = error_bars(about).into_iter().chain(cost(about));
+    lines.map(|line| style.dim(&line) + "\n").collect::<String>() + &lost(about, style)
+}
+
+fn error_bars(about: &Recorded) -> Option<String> {
+    (about.doubt.is_estimated && about.doubt.n_records > 0).then(|| {
+        let n = n_of(about.doubt.n_records, "sample");
+        format!("± is half the 90 % interval of an estimate; this one stands on {n}")
+    })
 }
 
 /// `gunicorn app:app: sampled every 65.5 kB for 61 s, still going on`.
@@ -112,6 +120,7 @@ fn cost(about: &Recorded) -> Option<String> {
         parts.push(format!("{} in hooks{}", short_time(seconds), share.unwrap_or_default()));
     }
     parts.extend(cost.memory_bytes.filter(|bytes| *bytes > 0).map(|n| format!("{} of memory", bytes(n))));
+    parts.extend(cost.ring_bytes.filter(|bytes| *bytes > 0).map(|n| format!("{} sent", bytes(n))));
     parts.extend(cost.n_events.map(|n| n_of(n, "event")));
     parts.extend(cost.file_bytes.map(|n| format!("file {}", bytes(n))));
     (!parts.is_empty()).then(|| format!("recording cost {}", parts.join(", ")))
@@ -125,10 +134,13 @@ fn lost(about: &Recorded, style: &Style) -> String {
         let what = format!("lost: {}: figures are too low\n", n_of(doubt.lost_events, "event"));
         text.push_str(&style.bad(&what));
     }
-    let n_frees = doubt.lost_frees.saturating_add(doubt.missed_frees);
-    if n_frees > 0 {
-        let what = format!("lost: {}: some blocks look alive and are not\n", n_of(n_frees, "free"));
+    if doubt.lost_frees > 0 {
+        let what = format!("lost: {}: some blocks look alive and are not\n", n_of(doubt.lost_frees, "free"));
         text.push_str(&style.bad(&what));
+    }
+    if doubt.missed_frees > 0 {
+        let what = format!("{} noticed only when the address came back\n", n_of(doubt.missed_frees, "free"));
+        text.push_str(&style.dim(&what));
     }
     if doubt.reentered > 0 {
         text.push_str(
@@ -136,7 +148,9 @@ fn lost(about: &Recorded, style: &Style) -> String {
         );
     }
     for note in doubt.notes.iter().take(NOTES_MAX) {
-        text.push_str(&style.bad(&format!("lost: {}\n", sanitize(note))));
+        let what = format!("lost: {}\n", sanitize(note));
+        // A file that is being written has no end yet: that is said already.
+        text.push_str(&if about.is_complete { style.bad(&what) } else { style.dim(&what) });
     }
     let more = doubt.notes.len().saturating_sub(NOTES_MAX);
     if more > 0 {

@@ -27,9 +27,9 @@ pub fn survivors(answer: &SurvivorsAnswer, style: &Style) -> String {
         text.push_str(&none(answer, style));
     }
     text.push_str(&format!(
-        "{} {} was allocated in the window and is alive at its end, of {} allocated; live memory changed by {}\n\n",
+        "{} in {} survived the window, of {} allocated in it; live memory changed by {}\n\n",
         style.strong(&estimated(&answer.survivors)),
-        format_args!("({})", n_of(answer.survivors.count.max(0) as u64, "block")),
+        n_of(answer.survivors.count.max(0) as u64, "block"),
         estimated(&answer.allocated),
         estimated_change(&answer.growth)
     ));
@@ -42,9 +42,9 @@ pub fn survivors(answer: &SurvivorsAnswer, style: &Style) -> String {
 
 fn none(answer: &SurvivorsAnswer, style: &Style) -> String {
     let verdict = if answer.is_decided {
-        "no place grew in every part of the window"
+        "no leak found: no place grew in every part of the window, or in several without falling"
     } else {
-        "too short to tell a leak from a warm-up: what follows survived, no more"
+        "the window is too short to tell a leak from a warm-up: what follows survived, no more"
     };
     format!("{}\n", style.good(verdict))
 }
@@ -66,7 +66,12 @@ fn leak(row: &SurvivorRow, answer: &SurvivorsAnswer, style: &Style) -> String {
             text.push_str(&format!("      {name:<8}{value}\n"));
         }
     };
-    line("grew", format!("{}  in every part of the window", trend(&row.trend)));
+    let how = if row.pattern == "steps" {
+        "in several parts of the window, and never fell"
+    } else {
+        "in every part of the window"
+    };
+    line("grew", format!("{}  {how}", trend(&row.trend)));
     line(
         "kept",
         format!(

@@ -1,6 +1,6 @@
 //! Text of `watch`: one block a tick.
 
-use super::recorded::{at, count, error, estimated, size};
+use super::recorded::{at, count, error, estimated, footer, size};
 use super::stacks;
 use super::top::heading;
 use crate::place::label;
@@ -52,9 +52,13 @@ pub fn watch(answer: &WatchAnswer, style: &Style) -> String {
         text.push_str(&table.text(style));
     }
     let doubt = &answer.recording.doubt;
-    if doubt.lost_events + doubt.lost_frees > 0 {
+    if answer.tick > 0 && doubt.lost_events + doubt.lost_frees > 0 {
         let lost = format!("lost: {} events, {} frees\n", doubt.lost_events, doubt.lost_frees);
         text.push_str(&style.bad(&lost));
+    }
+    if answer.tick == 0 {
+        text.push('\n');
+        text.push_str(&footer(&answer.recording, style));
     }
     text.push('\n');
     text
