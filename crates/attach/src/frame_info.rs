@@ -32,7 +32,7 @@ pub(crate) struct Frame {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// To the caller.
-    Caller(Frame),
+    Caller(Box<Frame>),
     /// Nowhere: the thread began here.
     End,
     /// It cannot be told.
@@ -135,7 +135,7 @@ impl<M: Memory> FrameInfo<M> {
             entry.is_signal || caller.registers[DWARF_STACK_POINTER] > frame.registers[DWARF_STACK_POINTER];
         match caller.pc {
             0 => Some(Step::End),
-            _ if climbs => Some(Step::Caller(caller)),
+            _ if climbs => Some(Step::Caller(Box::new(caller))),
             _ => None,
         }
     }

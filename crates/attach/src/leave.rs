@@ -14,7 +14,8 @@ use crate::call;
 use crate::enter::{Seat, function_call, sit};
 use crate::fault::{Fault, Step};
 use crate::hook::Hook;
-use crate::inside::{self, Kept, Sought, Watcher};
+use crate::inside::Watcher;
+use crate::search::{self, Kept, Sought};
 use crate::stop::{Held, StopPlan, Stopped, wait_for_news};
 
 /// Pauses between tries to unmap.
@@ -87,10 +88,11 @@ pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<
     // While the target runs this means nothing, but what it reads need not be read when it stands still.
     let _unsure = watcher.thread_inside(&threads);
     let own = plan.arena.ranges(&RemoteMemory::new(plan.stop.pid));
-    let sought = Sought { text: &plan.arena.text, own: &own, stacks: &stacks };
+    let code = watcher.code.clone();
+    let sought = Sought { code: &code, own: &own, stacks: &stacks };
     let mut pause = FIRST_PAUSE;
     loop {
-        left.rest = match inside::kept(plan.stop.pid, &sought, deadline) {
+        left.rest = match search::kept(plan.stop.pid, &sought, deadline) {
             Kept::Nowhere => unmap_if_unused(plan, signals, hook, (&mut watcher, &mut left))?,
             Kept::In(_) => Rest::Pointer,
             Kept::Unknown => Rest::Unsearched,

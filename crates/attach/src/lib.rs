@@ -32,6 +32,7 @@ mod preload;
 mod python;
 mod reap;
 mod recording;
+mod search;
 mod shared;
 mod source;
 mod stop;

@@ -76,17 +76,29 @@ const PLAIN_FLAGS: u64 = 0x202;
 /// Code segment of 64-bit user code (`__USER_CS`).
 const USER_CS_64: u64 = 0x33;
 
-/// How long calls are: near with an offset; by a register or memory with a mod byte, an index, an offset of 1 or 4 bytes.
-pub const CALL_LENGTHS: [usize; 6] = [5, 2, 3, 4, 6, 7];
+/// How long calls are.
+pub const CALL_LENGTHS: [usize; 7] = [5, 2, 3, 4, 6, 7, 8];
 
-/// Whether these bytes, all of them, may be a call.
+/// Whether these bytes are exactly one call: near with an offset, or by a register or a word of memory.
 pub fn is_call(code: &[u8]) -> bool {
-    match code {
-        [0xe8, _, _, _, _] => true,
-        // An extended register first, or not.
-        [0x41, 0xff, rest @ ..] | [0xff, rest @ ..] => rest.first().is_some_and(|form| form & 0x38 == 0x10),
-        _ => false,
-    }
+    let operand = match code {
+        [0xe8, _, _, _, _] => return true,
+        // A prefix for an extended register, or none.
+        [0x40..=0x4f, 0xff, rest @ ..] | [0xff, rest @ ..] => rest,
+        _ => return false,
+    };
+    let [form, rest @ ..] = operand else { return false };
+    // Intel SDM volume 2, table 2-2: mode, extension of the code (2 is call), register or memory.
+    let (mode, extension, memory) = (form >> 6, form >> 3 & 7, form & 7);
+    let index = usize::from(mode != 3 && memory == 4);
+    let has_base = index == 0 || rest.first().is_none_or(|index| index & 7 != 5);
+    let offset = match (mode, memory) {
+        (1, _) => 1,
+        (2, _) | (0, 5) => 4,
+        (0, 4) if !has_base => 4,
+        _ => 0,
+    };
+    extension == 2 && rest.len() == index + offset
 }
 
 /// General registers of a stopped thread.
