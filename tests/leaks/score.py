@@ -83,6 +83,13 @@ def zoo(folder, fixed):
             yield Case(f"{name} (fixed)", None, "", [*run, "--fixed", name])
 
 
+def prepare(cases):
+    """Makes the environments of a folder's cases one after the other: some share one, and two must not make it at once."""
+    for case in cases:
+        run, *flags, name = case.command
+        subprocess.run([run, *flags, "--python", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def has(python, module):
     return subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode == 0
 
@@ -206,6 +213,8 @@ def main():
     cases = list(zoo(pathlib.Path(options.zoo), options.fixed) if options.zoo else stories(options.python))
     if options.cases:
         cases = [case for case in cases if case.name.removesuffix(" (fixed)") in options.cases]
+    if options.zoo:
+        prepare(cases)
     scores = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for score in pool.map(lambda case: run(case, options), cases):
