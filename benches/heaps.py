@@ -4,8 +4,8 @@
 
 Builds N_RECORDS records of five objects each (an instance, a dict, a list, two strings) in `data_pipeline.buffer`, prints
 its pid, then answers one line per line of input: `fork` (milliseconds of one os.fork), `gap` (milliseconds of the
-longest stop that a spinning thread saw since the last question), `cpu EXPRESSION` (seconds of CPU and of wall time that
-it takes here), `end`.
+longest stop that a spinning thread saw since the last question), `hold N` (makes one object with N referrers, all in
+`data_pipeline.holders_N`), `cpu EXPRESSION` (seconds of CPU and of wall time that it takes here), `end`.
 """
 
 import gc
@@ -26,6 +26,13 @@ class Record:
         self.name = f"record {n}"
         self.payload = {"id": n, "text": f"payload of {n}"}
         self.tags = [n, self.name]
+
+
+class Holder:
+    """One of many that refer to the same object."""
+
+    def __init__(self, target):
+        self.target = target
 
 
 class Spinner(threading.Thread):
@@ -55,7 +62,7 @@ def fork():
 
 def cpu(expression):
     """CPU seconds and wall seconds that an expression takes in this process."""
-    names = {"buffer": sys.modules["data_pipeline"].buffer}
+    names = {"data_pipeline": sys.modules["data_pipeline"]}
     cpu_began, began = time.process_time(), time.perf_counter()
     exec(expression, names)  # noqa: S102, the benchmark's own text
     return f"{time.process_time() - cpu_began} {time.perf_counter() - began}"
@@ -78,6 +85,11 @@ def main():
                 spinner.start()
             print(spinner.longest * 1000, flush=True)
             spinner.longest = 0.0
+        elif word == "hold":
+            target = Record(-1)
+            setattr(module, f"holders_{rest}", [Holder(target) for _ in range(int(rest))])
+            del target
+            print(rest, flush=True)
         elif word == "cpu":
             print(cpu(rest), flush=True)
         else:

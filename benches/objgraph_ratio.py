@@ -11,15 +11,25 @@ from pathlib import Path
 from common import Run, Target, python_version, spread, write
 
 N_RECORDS = 500_000
+CHAIN = "import objgraph; objgraph.find_backref_chain({}, objgraph.is_proper_module)"
+
+
+def chain(path):
+    """The same chain asked of both."""
+    return CHAIN.format(path), ["why", path]
+
+
+# objgraph looks through the whole heap for the referrers of each object that it meets on the way: one referrer at each step
+# is its good case, many are its bad one.
 QUESTIONS = {
     "most common types": (
         "import objgraph, io; objgraph.show_most_common_types(limit=20, file=io.StringIO())",
         ["types", "--limit", "20"],
     ),
-    "chain from a module to one object": (
-        "import objgraph; objgraph.find_backref_chain(buffer[-1].payload, objgraph.is_proper_module)",
-        ["why", f"data_pipeline.buffer[{N_RECORDS - 1}].payload"],
-    ),
+    "chain from a module to one object": chain(f"data_pipeline.buffer[{N_RECORDS - 1}].payload"),
+    "the same, an object with 30 referrers": chain("data_pipeline.holders_30[0].target"),
+    "the same, an object with 300 referrers": chain("data_pipeline.holders_300[0].target"),
+    "the same, an object with 1,000 referrers": chain("data_pipeline.holders_1000[0].target"),
 }
 
 
@@ -40,6 +50,8 @@ def main():
     heapray, python = sys.argv[1:3]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
     with Target(python, N_RECORDS) as target, tempfile.TemporaryDirectory() as folder:
+        for n_referrers in (30, 300, 1000):
+            target.ask(f"hold {n_referrers}")
         file = Path(folder) / "s"
         Run(heapray, "snapshot", target.pid, "-o", file)
         rows = [row(heapray, target, file, name, rounds) for name in QUESTIONS]
