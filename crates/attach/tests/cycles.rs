@@ -77,7 +77,8 @@ fn a_busy_service_loses_no_request_and_keeps_nothing() {
         .collect();
     let wait_for = |n: u64| {
         support::wait_until("requests are answered", || {
-            n_requests.load(Ordering::Relaxed) >= n || clients.iter().any(std::thread::JoinHandle::is_finished)
+            n_requests.load(Ordering::Relaxed) >= n
+                || clients.iter().any(std::thread::JoinHandle::is_finished)
         });
     };
     // Every oracle has been heard, and the service's memory has settled.
@@ -100,7 +101,10 @@ fn a_busy_service_loses_no_request_and_keeps_nothing() {
     pauses.sort_unstable();
     let (n_ours, n_after, after) = footprint(target.pid());
     assert_eq!((n_ours, n_after <= n_descriptors), (0, true), "mappings of ours, descriptors");
-    assert!(after < before + (8 << 20), "{before} bytes were resident, then {after}, after {n_cycles} cycles");
+    assert!(
+        after < before + (8 << 20),
+        "{before} bytes were resident, then {after}, after {n_cycles} cycles"
+    );
     let line = format!(
         "{n_cycles} cycles, {n_before} requests, stops: median {:?}, longest {:?}, {before} to {after} bytes\n",
         pauses[pauses.len() / 2],
