@@ -140,6 +140,11 @@ fn parse_signal(text: &str) -> Result<i32, String> {
     })
 }
 
+/// Seed of the samples, so that a run can be repeated: `HEAPRAY_SEED`, 0 (from the clock) where it is not set.
+pub(crate) fn seed() -> u64 {
+    std::env::var("HEAPRAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// Opens the file of a recording; `name` and `pid` make up its name where none was given.
 pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Result<(PathBuf, File)> {
     let path = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("heapray-{name}-{pid}.hr")));

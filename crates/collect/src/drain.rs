@@ -83,6 +83,8 @@ pub struct Drain {
     /// (slot, generation) to number, of all processes so far.
     numbers: BTreeMap<(u32, u32), u32>,
     pids: BTreeMap<u32, i32>,
+    /// Versions of Python, by process number: a forked process does not find its own again.
+    pythons: BTreeMap<u32, String>,
     files: BTreeMap<Box<str>, Option<ElfFile>>,
     buffer: Vec<Cell>,
     wait: Duration,
@@ -112,6 +114,7 @@ impl Drain {
             start: Instant::now(),
             numbers: BTreeMap::new(),
             pids: BTreeMap::new(),
+            pythons: BTreeMap::new(),
             files: BTreeMap::new(),
             buffer: Vec::new(),
             wait: WAIT_MIN,
@@ -284,7 +287,8 @@ impl Drain {
             // Its pid lives on in another slot; the program that wrote this one is gone.
             self.give_back(old);
         }
-        let facts = self.task_facts(pid, parent, how, python);
+        let python = python.or_else(|| parent.and_then(|parent| self.pythons.get(&parent).cloned()));
+        let facts = self.task_facts(pid, parent, how, python.clone());
         let number = match parent {
             Some(parent) => self.engine.start_child(parent, mark, facts),
             None => self.engine.start(facts),
@@ -292,6 +296,7 @@ impl Drain {
         let Some(number) = number else { return };
         self.numbers.insert((idx as u32, generation), number);
         self.pids.insert(number, pid);
+        self.pythons.extend(python.map(|version| (number, version)));
         self.tenants[idx] = Some(Tenant::new(number, pid));
     }
 
@@ -435,7 +440,9 @@ impl Drain {
         self.measure();
         for (idx, tenant) in self.tenants.iter().enumerate() {
             if let (Some(tenant), Some(slot)) = (tenant, self.shared.slot(idx)) {
-                self.engine.status(tenant.number, tenant::status(slot.header()));
+                let header = slot.header();
+                self.engine.status(tenant.number, tenant::status(header));
+                self.pythons.extend(tenant::python(header).map(|version| (tenant.number, version)));
             }
         }
         let now = self.now();

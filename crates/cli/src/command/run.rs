@@ -2,7 +2,7 @@
 //! program's.
 
 use crate::failure::to_stderr;
-use crate::recording::{RecordFlags, closing_line, create};
+use crate::recording::{RecordFlags, closing_line, create, seed};
 use clap::Args;
 use heapray_attach::{Ending, LaunchError, Launched, SharedFile, launch};
 use heapray_collect::Drain;
@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long to wait for the program's end at once when nothing is recorded any more.
@@ -31,6 +32,7 @@ pub(crate) fn run(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     let plan = flags.record.plan(flags.command.clone(), true)?;
     let shared = SharedFile::create(&plan.shared())
         .map_err(|error| anyhow::anyhow!("cannot make the memory file of a recording: {error}"))?;
+    shared.control().seed.store(seed(), Ordering::Relaxed);
     let (path, file) = create(&flags.record, &name_of(&flags.command), std::process::id())?;
     let mut launched = match launch(&flags.command, &shared) {
         Ok(launched) => launched,
