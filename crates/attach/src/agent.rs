@@ -20,6 +20,8 @@ use crate::shared::{SharedFile, SharedPlan};
 use crate::stop::StopPlan;
 use crate::{AttachError, agent_image, image, python};
 
+/// A heart that does not beat for so long has stopped: it beats every 50 ms at least.
+const HEARTBEAT_PATIENCE: Duration = Duration::from_millis(200);
 /// So long the next run tries to take out what an earlier one could not.
 const IDLE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -203,13 +205,25 @@ fn make_room(pid: i32, options: &AttachOptions) -> Result<Leftovers, AttachError
     Ok(Leftovers { ranges, descriptors })
 }
 
-/// Whether somebody still drains a recording: its heart beats, or its collector is a process of ours that stands still.
+/// Whether somebody still drains a recording: its heart beats, or its collector is a process of our pid namespace that is
+/// there, but does not beat at this moment (it is stopped, or waits for a disk).
 fn is_alive(recording: &Recording) -> bool {
     if recording.is_finished {
         return false;
     }
     let collector = i32::try_from(recording.collector).unwrap_or(0);
-    heapray_linux::command_line(collector).is_ok_and(|words| !words.is_empty())
+    if heapray_linux::command_line(collector).is_ok_and(|words| !words.is_empty()) {
+        return true;
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < HEARTBEAT_PATIENCE {
+        std::thread::sleep(HEARTBEAT_PATIENCE / 8);
+        let now = recording::find_recording(recording.pid).ok().flatten();
+        if now.is_some_and(|now| now.heartbeat != recording.heartbeat) {
+            return true;
+        }
+    }
+    false
 }
 
 impl Attached {

@@ -78,11 +78,10 @@ pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<
     // The first search is always to its end, or nearly so.
     let deadline = Instant::now() + plan.patience.max(SHORTEST_PATIENCE);
     let mut left = Left { rest: Rest::Nothing, pause: Duration::ZERO, laggards: Vec::new() };
-    let threads = stop_hooks(plan, signals, hook, &mut left)?;
-    hook.reached(13);
-    if left.rest != Rest::Nothing {
+    let Some(threads) = stop_hooks(plan, signals, hook, &mut left)? else {
         return Ok(left);
-    }
+    };
+    hook.reached(13);
     let stacks: Vec<u64> = threads.iter().map(|held| held.registers.stack_pointer()).collect();
     let mut watcher = Watcher::new(plan.stop.pid, &plan.arena.text);
     // While the target runs this means nothing, but what it reads need not be read when it stands still.
@@ -105,16 +104,22 @@ pub(crate) fn leave(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook) -> Result<
     }
 }
 
-/// The first stop: hooks out. The answer is the threads as they were.
-fn stop_hooks(plan: &LeavePlan, signals: &OwnedFd, hook: &Hook, left: &mut Left) -> Result<Vec<Held>, Fault> {
+/// The first stop: hooks out. The answer is the threads as they were; `None` where there is no more to be done.
+fn stop_hooks(
+    plan: &LeavePlan,
+    signals: &OwnedFd,
+    hook: &Hook,
+    left: &mut Left,
+) -> Result<Option<Vec<Held>>, Fault> {
     let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
     hook.reached(11);
     let threads = stopped.held.clone();
     let outcome = stop_agent(&plan.arena, seat, signals);
     hook.reached(12);
     resume(stopped, begin, left);
-    left.rest = outcome?;
-    Ok(threads)
+    let outcome = outcome?;
+    left.rest = outcome.unwrap_or(Rest::Nothing);
+    Ok(Some(threads).filter(|_| outcome == Some(Rest::Nothing)))
 }
 
 fn resume(stopped: Stopped, begin: Instant, left: &mut Left) {
@@ -122,20 +127,26 @@ fn resume(stopped: Stopped, begin: Instant, left: &mut Left) {
     left.pause = left.pause.max(begin.elapsed());
 }
 
-/// Has the target call `heapray_stop`, unless that was done before or its code never ran.
-fn stop_agent(arena: &Arena, seat: Seat, signals: &OwnedFd) -> Result<Rest, Fault> {
-    // As it is now: another guardian may have come before.
-    let memory = RemoteMemory::new(seat.pid);
-    let now = Arena::read(&memory, arena.base).ok_or(Fault::new(Step::Gone, seat.pid, 0))?;
-    if now.stage != Stage::Started {
-        return Ok(Rest::Nothing);
+/// Whether the arena is still there, and how far its agent is: the target may have executed another program, and another
+/// guardian may have come before.
+fn stage(arena: &Arena, pid: i32) -> Option<Stage> {
+    let now = Arena::read(&RemoteMemory::new(pid), arena.base)?;
+    (now.len_bytes == arena.len_bytes && now.control == arena.control).then_some(now.stage)
+}
+
+/// Has the target call `heapray_stop`, unless that was done before or its code never ran. `None` where it is not there any more.
+fn stop_agent(arena: &Arena, seat: Seat, signals: &OwnedFd) -> Result<Option<Rest>, Fault> {
+    match stage(arena, seat.pid) {
+        None => return Ok(None),
+        Some(Stage::Started) => {}
+        Some(_) => return Ok(Some(Rest::Nothing)),
     }
     let answer = call::function(seat.thread, &function_call(arena, arena.stop), signals)?;
     let stopped = Arena { stage: Stage::Stopped, ..arena.clone() };
     seat.write(stopped.base, &stopped.header())?;
     match answer {
-        NOTHING_TO_STOP => Ok(Rest::Nothing),
-        1.. => Ok(Rest::Held),
+        NOTHING_TO_STOP => Ok(Some(Rest::Nothing)),
+        1.. => Ok(Some(Rest::Held)),
         _ => Err(Fault::new(Step::Refused, seat.thread.0, i32::try_from(answer).unwrap_or(i32::MIN))),
     }
 }
@@ -152,7 +163,11 @@ fn unmap_if_unused(
     // A thread that sleeps in the kernel cannot be asked: it may come back to the agent.
     let is_used = !stopped.laggards.is_empty() || watcher.thread_inside(&stopped.held).is_some();
     hook.reached(15);
-    let outcome = if is_used { Ok(Rest::Thread) } else { unmap(plan, seat).map(|()| Rest::Nothing) };
+    let outcome = match stage(&plan.arena, seat.pid) {
+        None => Ok(Rest::Nothing),
+        Some(_) if is_used => Ok(Rest::Thread),
+        Some(_) => unmap(plan, seat).map(|()| Rest::Nothing),
+    };
     hook.reached(16);
     resume(stopped, begin, left);
     hook.reached(17);

@@ -310,6 +310,24 @@ fn a_target_that_ends_is_told() {
 }
 
 #[test]
+fn a_target_that_executes_another_program_is_left_alone() {
+    let script = "say('ready')\nos.read(0, 1)\nos.execv('/bin/cat', ['cat'])";
+    let mut target = Target::start(script);
+    let attached = attach_agent(target.pid(), options("plain")).expect("attached");
+    target.say("x");
+    wait_until("it executes", || {
+        heapray_linux::command_line(target.pid())
+            .is_ok_and(|words| words.first().is_some_and(|word| word == "cat"))
+    });
+    target.wait_for_call(target.pid(), SYS_READ);
+    let before = Outside::of(target.pid());
+    assert_eq!(attached.detach().expect("nothing is left").left_mapped, None);
+    check_same(target.pid(), &before);
+    target.say("hello\n");
+    assert_eq!(target.line(), "hello");
+}
+
+#[test]
 fn a_forked_child_is_cleaned_by_itself() {
     let script = "r, w = os.pipe()\nsay('ready')\nos.read(0, 1)\npid = os.fork()\n\
         if pid == 0:\n  os.close(w); os.read(r, 1); os._exit(3)\n\
