@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use heapray_testkit::{Target, find_pythons};
 use heapray_tests::{
-    Dice, Footprint, Load, Scratch, Service, Totals, heapray, heapray_command, is_full, record, story_folder,
+    Dice, Footprint, Load, Scratch, Service, Totals, fixed_copy, heapray, heapray_command, is_full, record,
 };
 
 /// A target that is busy in one thread, has a child and a socket pair, and answers questions about itself.
@@ -40,8 +40,9 @@ sys.exit(7)
 #[test]
 fn snapshots_of_a_busy_service_lose_no_request() {
     let n = if is_full() { 1000 } else { 50 };
-    let service = Service::start("sync", &story_folder());
+    // The service that does not leak: each snapshot is then as large as the first.
     let scratch = Scratch::new();
+    let service = Service::start("sync", &fixed_copy(&scratch));
     let file = scratch.file("busy.snapshot");
     let load = Load::start(service.port, 3, Duration::from_millis(100));
     load.wait_for(50);
