@@ -16,7 +16,7 @@ use heapray_wire::ring::cells::{Allocator, Cell, Record, decode};
 use heapray_wire::ring::*;
 
 /// All Pythons that the agent reads, here and in the other root.
-pub fn pythons() -> Vec<Python> {
+pub(crate) fn pythons() -> Vec<Python> {
     let mut all = find_pythons().to_vec();
     all.extend(find_other_pythons());
     // The agent asks /proc about its process.
@@ -25,7 +25,7 @@ pub fn pythons() -> Vec<Python> {
 }
 
 /// The agent's image. Flags and folder are `attach/build.rs`'s, so that both share one build.
-pub fn image() -> &'static Path {
+pub(crate) fn image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -58,31 +58,31 @@ pub fn image() -> &'static Path {
     })
 }
 
-/// What is recorded.
+/// What is recorded. Rings are large: a test's collector may not be scheduled for a while, and must lose nothing.
 #[derive(Clone, Copy)]
-pub struct Plan {
-    pub mode: u32,
-    pub level: u32,
-    pub flags: u32,
-    pub interval: u64,
-    pub ring_bytes: usize,
-    pub recording: u32,
+pub(crate) struct Plan {
+    pub(crate) mode: u32,
+    pub(crate) level: u32,
+    pub(crate) flags: u32,
+    pub(crate) interval: u64,
+    pub(crate) ring_bytes: usize,
+    pub(crate) recording: u32,
 }
 
 impl Plan {
-    pub const SAMPLED: Plan = Plan {
+    pub(crate) const SAMPLED: Plan = Plan {
         mode: MODE_SAMPLED,
         level: LEVEL_OBJECTS,
         flags: FLAG_FOLLOW_EXEC,
         interval: 65_536,
-        ring_bytes: SAMPLED_RING_BYTES,
+        ring_bytes: 32 << 20,
         recording: 1,
     };
-    pub const EXACT: Plan = Plan { mode: MODE_EXACT, ring_bytes: EXACT_RING_BYTES, ..Plan::SAMPLED };
+    pub(crate) const EXACT: Plan = Plan { mode: MODE_EXACT, ..Plan::SAMPLED };
 }
 
 /// The shared file and what came out of it.
-pub struct Recorder {
+pub(crate) struct Recorder {
     file: File,
     path: PathBuf,
     slot_bytes: usize,
@@ -92,7 +92,7 @@ pub struct Recorder {
 const N_SLOTS: usize = 48;
 
 impl Recorder {
-    pub fn new(plan: Plan) -> Recorder {
+    pub(crate) fn new(plan: Plan) -> Recorder {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = PathBuf::from(format!("/dev/shm/heapray-agent-{}-{number}", std::process::id()));
@@ -112,11 +112,11 @@ impl Recorder {
         recorder
     }
 
-    pub fn put32(&self, offset: usize, value: u32) {
+    pub(crate) fn put32(&self, offset: usize, value: u32) {
         self.file.write_all_at(&value.to_le_bytes(), offset as u64).expect("inside the file");
     }
 
-    pub fn put64(&self, offset: usize, value: u64) {
+    pub(crate) fn put64(&self, offset: usize, value: u64) {
         self.file.write_all_at(&value.to_le_bytes(), offset as u64).expect("inside the file");
     }
 
@@ -133,22 +133,22 @@ impl Recorder {
     }
 
     /// A word of a slot's header.
-    pub fn header(&self, slot: usize, offset: usize) -> u64 {
+    pub(crate) fn header(&self, slot: usize, offset: usize) -> u64 {
         self.get64(slot_offset(slot, self.slot_bytes) + offset)
     }
 
     /// A half word of a slot's header.
-    pub fn header32(&self, slot: usize, offset: usize) -> u32 {
+    pub(crate) fn header32(&self, slot: usize, offset: usize) -> u32 {
         self.get32(slot_offset(slot, self.slot_bytes) + offset)
     }
 
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         let offset = offset_of!(Control, heartbeat);
         self.put64(offset, self.get64(offset) + 1);
     }
 
     /// Slots that were ever taken, with their generation.
-    pub fn slots(&self) -> Vec<(usize, u32)> {
+    pub(crate) fn slots(&self) -> Vec<(usize, u32)> {
         (0..N_SLOTS)
             .map(|idx| (idx, self.get32(claim_offset(idx)), self.get32(claim_offset(idx) + 4)))
             .filter(|(_, state, _)| *state >= SLOT_LIVE)
@@ -164,7 +164,7 @@ impl Recorder {
     }
 
     /// Takes what is in the rings.
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         for (idx, generation) in self.slots() {
             let slot = slot_offset(idx, self.slot_bytes);
             let head = self.get64(slot + offset_of!(SlotHeader, head));
@@ -193,7 +193,7 @@ impl Recorder {
     }
 
     /// A command for `python` with the agent preloaded.
-    pub fn command(&self, python: &Python) -> Command {
+    pub(crate) fn command(&self, python: &Python) -> Command {
         let mut command = match &python.root {
             None => {
                 let mut command = python.command();
@@ -215,7 +215,7 @@ impl Recorder {
     }
 
     /// Runs a command to its end and records it; its status and its output.
-    pub fn run(&mut self, mut command: Command) -> (ExitStatus, String) {
+    pub(crate) fn run(&mut self, mut command: Command) -> (ExitStatus, String) {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut stdout = child.stdout.take().expect("piped");
@@ -236,18 +236,18 @@ impl Recorder {
     }
 
     /// Takes the rest, once all processes have ended.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.drain();
         self.drain_windows();
     }
 
     /// What the process in the `number`th slot that was taken did.
-    pub fn process(&self, number: usize) -> Process {
+    pub(crate) fn process(&self, number: usize) -> Process {
         let cells = self.cells.values().nth(number).expect("so many processes");
         Process::new(cells)
     }
 
-    pub fn n_processes(&self) -> usize {
+    pub(crate) fn n_processes(&self) -> usize {
         self.cells.len()
     }
 }
@@ -260,17 +260,17 @@ impl Drop for Recorder {
 
 /// A block that lives.
 #[derive(Clone, Copy, Debug)]
-pub struct Block {
-    pub node: u32,
-    pub allocator: Allocator,
-    pub size: u64,
+pub(crate) struct Block {
+    pub(crate) node: u32,
+    pub(crate) allocator: Allocator,
+    pub(crate) size: u64,
     /// Mean distance of samples, 0 in exact mode.
-    pub interval: u64,
+    pub(crate) interval: u64,
 }
 
 impl Block {
     /// Bytes that the block stands for.
-    pub fn weight(&self) -> f64 {
+    pub(crate) fn weight(&self) -> f64 {
         match self.interval {
             0 => self.size as f64,
             interval => self.size as f64 / (1.0 - (-(self.size as f64) / interval as f64).exp()),
@@ -280,16 +280,16 @@ impl Block {
 
 /// A process's records, followed.
 #[derive(Default)]
-pub struct Process {
-    pub live: BTreeMap<u64, Block>,
-    pub nodes: BTreeMap<u32, (u32, u64, i32)>,
-    pub codes: BTreeMap<u64, String>,
+pub(crate) struct Process {
+    pub(crate) live: BTreeMap<u64, Block>,
+    pub(crate) nodes: BTreeMap<u32, (u32, u64, i32)>,
+    pub(crate) codes: BTreeMap<u64, String>,
     /// Bytes and blocks that were ever given, by node and allocator (exact mode).
-    pub given: BTreeMap<(u32, u8), (u64, u64)>,
-    pub n_unknown_frees: u64,
-    pub n_lost: u64,
-    pub marks: Vec<u64>,
-    pub states: Vec<u64>,
+    pub(crate) given: BTreeMap<(u32, u8), (u64, u64)>,
+    pub(crate) n_unknown_frees: u64,
+    pub(crate) n_lost: u64,
+    pub(crate) marks: Vec<u64>,
+    pub(crate) states: Vec<u64>,
 }
 
 impl Process {
@@ -344,7 +344,7 @@ impl Process {
     }
 
     /// Names of the functions at a node, innermost first.
-    pub fn functions(&self, mut node: u32) -> Vec<&str> {
+    pub(crate) fn functions(&self, mut node: u32) -> Vec<&str> {
         let mut names = Vec::new();
         while let Some((parent, code, _)) = self.nodes.get(&node) {
             names.extend(self.codes.get(code).map(String::as_str));
@@ -354,7 +354,7 @@ impl Process {
     }
 
     /// Bytes that live and were given under `function`, arenas apart.
-    pub fn live_under(&self, function: &str) -> f64 {
+    pub(crate) fn live_under(&self, function: &str) -> f64 {
         let blocks = self.live.values().filter(|block| block.allocator != Allocator::Arena);
         blocks
             .filter(|block| self.functions(block.node).contains(&function))
@@ -363,7 +363,7 @@ impl Process {
     }
 
     /// Bytes and blocks that were ever given under `function`, arenas apart.
-    pub fn given_under(&self, function: &str) -> (u64, u64) {
+    pub(crate) fn given_under(&self, function: &str) -> (u64, u64) {
         self.given
             .iter()
             .filter(|((_, allocator), _)| *allocator != Allocator::Arena as u8)
