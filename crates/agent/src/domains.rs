@@ -100,10 +100,10 @@ pub(crate) fn look_again() {
     let ours: [usize; 4] = core::array::from_fn(|idx| PUT[OBJECT_NUMBER][idx].load(Relaxed));
     let is_ours = |words: &[usize]| words.iter().zip(&ours).any(|(word, ours)| word == ours && *ours != 0);
     let is_wrapped = object[0] != 0
-        // SAFETY: a context of CPython's; see `take_out_of_wrapper`.
-        && is_ours(&unsafe { load::<[usize; 4]>(object[0] + 8) })
-        // SAFETY: as above.
-        || object[0] != 0 && is_ours(&unsafe { load::<[usize; 4]>(object[0] + 16) });
+        && [8, 16].into_iter().any(|skip| {
+            // SAFETY: a context of CPython's; see `take_out_of_wrapper`.
+            is_ours(&unsafe { load::<[usize; 4]>(object[0] + skip) })
+        });
     if ours != [0; 4] && !is_ours(&object[1..]) && !is_wrapped {
         header().objects.store(install_domains(), Relaxed);
     }

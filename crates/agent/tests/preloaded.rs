@@ -218,8 +218,11 @@ os._exit(7)
                 assert_eq!(recorder.header32(number, offset_of!(SlotHeader, parent_slot)), first as u32);
                 let process = recorder.process(number);
                 let expected = 1000.0 * 3033.0;
-                let margin =
-                    if plan.mode == MODE_EXACT { 0.02 * expected } else { tolerance(expected, plan.interval) };
+                let margin = if plan.mode == MODE_EXACT {
+                    0.02 * expected
+                } else {
+                    tolerance(expected, plan.interval)
+                };
                 let seen = process.live_under("childs");
                 assert!((seen - expected).abs() < margin, "{}: {seen}", python.version());
             }

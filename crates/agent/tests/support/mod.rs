@@ -41,7 +41,8 @@ pub(crate) fn image() -> &'static Path {
             "-Clink-arg=--hash-style=both",
         ];
         let mut cargo = Command::new(env!("CARGO"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME")
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME")
         {
             cargo.env_remove(name);
         }
