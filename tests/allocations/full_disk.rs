@@ -11,7 +11,7 @@ const TEXT: &str =
 
 #[test]
 fn a_full_disk_stops_the_recording_and_not_the_target() {
-    let program = Program::new(newest(), TEXT).exact().options(&["-o", "/dev/full"]);
+    let program = Program::new(newest(), TEXT).exact().options(&["--force"]).output("/dev/full");
     let answer = Answer::from(program.command_recorded());
     assert_eq!((answer.status, answer.stdout.as_str()), (Some(6), "done 300000\n"), "{answer:?}");
     assert!(answer.stderr.contains("No space left"), "{answer:?}");

@@ -6,6 +6,7 @@
 mod claims;
 mod native;
 
+mod attach;
 mod frees;
 mod full_disk;
 mod inherited;

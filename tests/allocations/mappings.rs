@@ -54,7 +54,7 @@ fn a_mapping_can_go_in_parts() {
 
 #[test]
 fn the_mmap_module_is_seen_and_its_resize() {
-    let text = "import mmap, os\nm = mmap.mmap(-1, 4 << 20)\nm.resize(12 << 20)\nn = mmap.mmap(-1, 1 << 20)\nn.close()\nos._exit(0)\n";
+    let text = "import mmap, os\nm = mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nm.resize(12 << 20)\nn = mmap.mmap(-1, 1 << 20)\nn.close()\nos._exit(0)\n";
     for python in pythons() {
         let recorded = Program::new(python, text).exact_malloc().record_well();
         assert_eq!(mapped_mb(&recorded), 12.0, "{}", python.version());

@@ -42,7 +42,9 @@ fn check(variables: &[(&str, &str)], exact: bool) {
             let live = recorded.live(recorded.task(), if exact { PYTHON } else { &[] });
             let objects = live.get(&line("def work")).copied().unwrap_or_default();
             if options.contains(&"exact") {
-                assert_eq!((native.count, native.bytes), (200.0, 1e6), "{who}");
+                // Without pymalloc the call's own objects on that line are malloc's too.
+                let more = if exact { 0.0 } else { 20_000.0 };
+                assert!(native.bytes >= 1e6 && native.bytes <= 1e6 + more, "{who}: {native:?}");
                 assert!(objects.bytes >= 1_866_000.0 && objects.bytes < 2_100_000.0, "{who}: {objects:?}");
             } else {
                 // 1 MB and 1.9 MB at 8 KiB: 122 and 228 samples, 9 % and 7 % of standard deviation.

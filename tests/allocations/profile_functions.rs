@@ -10,7 +10,8 @@ n = 0
 def profile(frame, event, argument):
     global n
     n += 1
-def work(): return [bytes(1000) for _ in range(1000)]
+def make(): return bytes(1000)
+def work(): return [make() for _ in range(1000)]
 sys.setprofile(profile)
 threading.setprofile(profile)
 kept = work()
@@ -27,7 +28,8 @@ os._exit(0)
 
 const TRACED: &str = r#"
 import os, sys, tracemalloc
-def work(): return [bytes(1000) for _ in range(1000)]
+def make(): return bytes(1000)
+def work(): return [make() for _ in range(1000)]
 kept = work()
 tracemalloc.start()
 kept += work()

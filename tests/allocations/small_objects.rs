@@ -4,11 +4,12 @@ use heapray_tests::Program;
 
 use crate::claims::{PYTHON, pythons};
 
-/// One line makes all that grows; another makes much that goes at once, and opens most arenas.
+/// One line makes all that grows; another makes much that goes at once, and opens most arenas. Bytes have no free list:
+/// a list made by the second line could be handed to the first, which no allocator sees.
 const TEXT: &str = r#"
 import os
-def grows(kept): kept.append((len(kept), [len(kept)]))
-def passes(): [[] for _ in range(4000)]
+def grows(kept): kept.append(bytes(60 + len(kept) % 7))
+def passes(): [bytes(64) for _ in range(4000)]
 kept = []
 for round in range(20_000):
     grows(kept)

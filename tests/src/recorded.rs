@@ -22,6 +22,7 @@ const PROGRAM: &str = "program.py";
 pub struct Program<'a> {
     python: &'a Python,
     scratch: Scratch,
+    output: Option<String>,
     options: Vec<String>,
     variables: Vec<(String, String)>,
 }
@@ -55,12 +56,18 @@ impl<'a> Program<'a> {
         fs::write(scratch.file(PROGRAM), text).expect("the scratch folder takes files");
         let variables =
             vec![("PYTHONHASHSEED".into(), "0".into()), ("PYTHONDONTWRITEBYTECODE".into(), "1".into())];
-        Program { python, scratch, options: Vec::new(), variables }
+        Program { python, scratch, output: None, options: Vec::new(), variables }
     }
 
     /// With these options of `heapray run`.
     pub fn options(mut self, words: &[&str]) -> Self {
         self.options.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// With another file to record to.
+    pub fn output(mut self, path: &str) -> Self {
+        self.output = Some(path.to_owned());
         self
     }
 
@@ -98,6 +105,7 @@ impl<'a> Program<'a> {
         };
         let file = self.file();
         let file = file.to_str().expect("the temporary folder is UTF-8");
+        let file = self.output.as_deref().unwrap_or(file);
         let mut words = vec![binary, "run".into(), "-o".into(), file.into()];
         words.extend(self.options.iter().cloned());
         words.push("--".into());

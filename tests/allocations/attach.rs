@@ -1,0 +1,196 @@
+//! A process that runs already is recorded without a restart, and is as before afterwards: however the recording ends, no
+//! hook and no memory of ours is left in it, and it goes on.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use heapray_capture::{Recording, read_recording};
+use heapray_testkit::{Python, Target};
+use heapray_tests::{Scratch, heapray, heapray_command, one_line_error};
+
+use crate::claims::outer_pythons;
+
+/// Allocates on demand: a thousand blocks of 733 bytes a line.
+const GROWS: &str = r#"
+import sys
+kept = []
+def grow():
+    kept.append([bytes(700) for _ in range(1000)])
+print("ready", flush=True)
+for line in sys.stdin:
+    grow()
+    print("grown", flush=True)
+"#;
+
+const EXACT: &[&str] = &["--mode", "exact"];
+
+/// `heapray attach`, recording: it has said so.
+struct Attach {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Attach {
+    fn start(target: &Target, file: &str, options: &[&str]) -> Attach {
+        let pid = target.pid().to_string();
+        let mut command = heapray_command(["attach", &pid, "-o", file]);
+        let mut child = command.args(options).stdout(Stdio::null()).spawn().expect("heapray starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("heapray prints UTF-8");
+        assert!(line.contains(&format!("recording process {pid}")), "{line}");
+        Attach { child, stderr }
+    }
+
+    /// Waits for its end; answers its status and what else it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let said = self.stderr.lines().map_while(Result::ok).collect::<Vec<_>>().join("\n");
+        (self.child.wait().expect("heapray can be waited for").code(), said)
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = std::process::Command::new("kill").args([name, &pid]).status().expect("kill runs");
+        assert!(status.success(), "heapray is there");
+    }
+}
+
+struct Scene {
+    target: Target,
+    scratch: Scratch,
+    name: String,
+}
+
+impl Scene {
+    fn new(python: &Python) -> Scene {
+        let mut target = Target::start(python, GROWS);
+        assert_eq!(target.line(), "ready");
+        Scene { target, scratch: Scratch::new(), name: python.version() }
+    }
+
+    fn file(&self) -> String {
+        self.scratch.file("attached.hr").to_str().expect("the temporary folder is UTF-8").to_owned()
+    }
+
+    fn grow(&mut self) {
+        assert_eq!(self.target.ask("go"), "grown", "{}", self.name);
+    }
+
+    fn read(&self) -> Recording {
+        let bytes = fs::read(self.file()).expect("the file was written");
+        read_recording("attached.hr", &bytes).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// Blocks of Python's that `grow` allocated in the recording.
+    fn grown(&self) -> f64 {
+        let recording = self.read();
+        let is_grow = |node: &u32| {
+            let name = recording.text(recording.frame(*node).function);
+            name == "grow" || name == "grow.<locals>.<listcomp>"
+        };
+        let rows = recording.tasks[0].slices.iter().flat_map(|slice| &slice.allocs);
+        let of_grow = rows.filter(|row| recording.stack(row.node).any(|node| is_grow(&node)));
+        of_grow.filter(|row| row.allocator >= heapray_wire::allocator::PYTHON_RAW).map(|row| row.bytes).sum()
+    }
+
+    /// Nothing of ours is mapped in the target, and it goes on.
+    fn assert_as_before(&mut self) {
+        self.grow();
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.target.pid())).expect("it runs");
+        assert!(!maps.contains("heapray"), "{}: {maps}", self.name);
+    }
+}
+
+fn bytes_of(n: u32) -> std::ops::Range<f64> {
+    let bytes = f64::from(n) * 733_000.0;
+    bytes * 0.99..bytes * 1.1 + 50_000.0
+}
+
+#[test]
+fn what_is_allocated_while_attached_is_recorded_and_nothing_is_left() {
+    for python in outer_pythons() {
+        let mut scene = Scene::new(python);
+        scene.grow();
+        let attach = Attach::start(&scene.target, &scene.file(), EXACT);
+        scene.grow();
+        scene.grow();
+        let pid = scene.target.pid().to_string();
+        let detached = heapray(["detach", &pid]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        let (status, said) = attach.end();
+        assert_eq!(status, Some(0), "{}: {said}", scene.name);
+        scene.assert_as_before();
+        let (grown, expected) = (scene.grown(), bytes_of(2));
+        assert!(expected.contains(&grown), "{}: {grown} of {expected:?}", scene.name);
+        let end = scene.read().tasks[0].end.clone().expect("its end is told");
+        assert_eq!(end.reason, "detached", "{}", scene.name);
+    }
+}
+
+#[test]
+fn recording_is_switched_off_and_on() {
+    for python in outer_pythons() {
+        let mut scene = Scene::new(python);
+        let pid = scene.target.pid().to_string();
+        let options = [EXACT, &["--start-paused"]].concat();
+        let attach = Attach::start(&scene.target, &scene.file(), &options);
+        scene.grow();
+        assert_eq!(heapray(["on", &pid]).status, Some(0), "{}", scene.name);
+        scene.grow();
+        assert_eq!(heapray(["off", &pid]).status, Some(0), "{}", scene.name);
+        scene.grow();
+        attach.signal("-INT");
+        assert_eq!(attach.end().0, Some(0), "{}", scene.name);
+        scene.assert_as_before();
+        let (grown, expected) = (scene.grown(), bytes_of(1));
+        assert!(expected.contains(&grown), "{}: {grown} of {expected:?}", scene.name);
+    }
+}
+
+#[test]
+fn a_killed_collector_leaves_nothing_in_the_target() {
+    for python in outer_pythons() {
+        let mut scene = Scene::new(python);
+        let attach = Attach::start(&scene.target, &scene.file(), &[]);
+        scene.grow();
+        attach.signal("-KILL");
+        assert_eq!(attach.end().0, None, "{}", scene.name);
+        // The guardian takes the agent out; `detach` waits for that, or does it.
+        let pid = scene.target.pid().to_string();
+        let detached = heapray(["detach", &pid]);
+        let is_gone = detached.status == Some(0) || detached.stderr.contains("is not being recorded");
+        assert!(is_gone, "{}: {detached:?}", scene.name);
+        scene.assert_as_before();
+        assert_eq!(scene.read().tasks.len(), 1, "{}: the file is readable", scene.name);
+    }
+}
+
+#[test]
+fn a_target_that_ends_ends_the_recording() {
+    for python in outer_pythons() {
+        let mut scene = Scene::new(python);
+        let attach = Attach::start(&scene.target, &scene.file(), EXACT);
+        scene.grow();
+        let Scene { target, scratch, name } = scene;
+        drop(target);
+        let (status, said) = attach.end();
+        assert_eq!(status, Some(0), "{name}: {said}");
+        let bytes = fs::read(scratch.file("attached.hr")).expect("the file was written");
+        let recording = read_recording("attached.hr", &bytes).expect("it is readable");
+        assert!(recording.losses.is_empty() && recording.tasks[0].end.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_attached_to_is_one_line() {
+    let scratch = Scratch::new();
+    let file = scratch.file("none.hr");
+    let file = file.to_str().expect("the temporary folder is UTF-8");
+    one_line_error(&heapray(["attach", "2147483647", "-o", file]), &["2147483647"]);
+    one_line_error(&heapray(["on", "2147483647"]), &["2147483647"]);
+    let own = std::process::id().to_string();
+    one_line_error(&heapray(["attach", &own, "-o", file]), &[&own, "Python"]);
+    one_line_error(&heapray(["detach", &own]), &[&own, "not being recorded"]);
+    assert!(!scratch.file("none.hr").exists(), "no file is left of a recording that was not made");
+}
