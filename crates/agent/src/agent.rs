@@ -13,6 +13,8 @@ use crate::{domains, kernel, lock, pages, sampler, view};
 
 /// Every so-many-th event is timed.
 const TIMED_EVERY: u64 = 1024;
+/// How long a block may be young, in nanoseconds: a sweep through the window costs tens of microseconds.
+const MAX_AGE_NS: u64 = 50_000_000;
 /// Anonymous mappings that are remembered.
 const MAX_MAPPINGS: usize = 256;
 
@@ -25,6 +27,7 @@ pub(crate) struct Agent {
     pub(crate) fork_mark: u64,
     window: Option<Window>,
     beat: u64,
+    flushed_ns: u64,
     is_native: bool,
     is_recording: bool,
     has_recorded: bool,
@@ -44,6 +47,7 @@ impl Agent {
             fork_mark: 0,
             window: None,
             beat: 0,
+            flushed_ns: 0,
             is_native: false,
             is_recording: false,
             has_recorded: false,
@@ -88,7 +92,11 @@ impl Agent {
     #[cold]
     #[inline(never)]
     fn obey(&mut self) {
-        self.flush();
+        let now_ns = kernel::now_ns();
+        if now_ns - self.flushed_ns >= MAX_AGE_NS {
+            self.flushed_ns = now_ns;
+            self.flush();
+        }
         header().n_events.store(self.n_events, Relaxed);
         header().n_slow.store(self.n_events, Relaxed);
         header().n_nodes.store(self.stacks.n_nodes(), Relaxed);

@@ -226,17 +226,14 @@ impl Ring {
         add(&header().lost_frees, n_frees);
     }
 
-    /// Moves all cells of a table that are not empty into the ring, and empties it. `n` of them are not empty; a
-    /// record there takes `width` cells.
-    pub(crate) fn take_all(&mut self, table: &[Pair], n: u64, width: u64) {
+    /// Moves all records of a table that are not empty into the ring, and empties it. `n` of them are not empty.
+    pub(crate) fn take_all<const WIDTH: usize>(&mut self, table: &[Pair], n: u64) {
         if n == 0 {
             return;
         }
-        let fits = self.has_room(n * width, Rank::Vital);
-        for record in table.chunks_exact(width as usize) {
-            if record.first().is_none_or(|pair| pair.a.load(Relaxed) == 0) {
-                continue;
-            }
+        let fits = self.has_room(n * WIDTH as u64, Rank::Vital);
+        let records = table.as_chunks::<WIDTH>().0.iter();
+        for record in records.filter(|record| record[0].a.load(Relaxed) != 0).take(n as usize) {
             for pair in record {
                 if fits {
                     self.place(pair.get());

@@ -138,16 +138,20 @@ impl Window {
     #[cold]
     #[inline(never)]
     fn flush_blocks(&mut self, ring: &mut Ring) {
-        ring.take_all(self.pairs, self.n_blocks, 1);
+        ring.take_all::<1>(self.pairs, self.n_blocks);
         (self.n_blocks, self.n_bytes) = (0, 0);
     }
 
     #[cold]
     #[inline(never)]
     fn flush_temporaries(&mut self, ring: &mut Ring) {
-        let n_pairs: u64 = self.temporaries.chunks_exact(2).map(|pair| pair[0].b.load(Relaxed)).sum();
+        if self.n_keys == 0 {
+            return;
+        }
+        let n_pairs: u64 =
+            self.temporaries.as_chunks::<2>().0.iter().map(|pair| pair[0].b.load(Relaxed)).sum();
         add(&header().n_cancelled, n_pairs);
-        ring.take_all(self.temporaries, self.n_keys, 2);
+        ring.take_all::<2>(self.temporaries, self.n_keys);
         self.n_keys = 0;
     }
 }
