@@ -18,18 +18,15 @@ pub(crate) struct CohortKey {
     pub(crate) interval: u64,
 }
 
-/// The blocks of one site that were born in one slice.
+/// The blocks of one site that were born in one slice. What an exact event changes comes first and fills one line of the
+/// caches; what only samples, temporaries and peaks need comes behind.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Cohort {
+    live: Exact,
+    freed: Exact,
     pub(crate) key: CohortKey,
-    /// Alive now.
-    pub(crate) live: Sum,
-    /// Freed within the current slice, temporaries included.
-    pub(crate) freed: Sum,
-    /// Temporaries of the current slice, in blocks and bytes.
-    pub(crate) temporary: (f64, f64),
-    /// Alive at the peak numbered `peak`.
-    at_peak: Sum,
+    /// Number of the peak that `at_peak` is of.
     peak: u32,
     /// In the list of those that changed within the slice.
     touched: bool,
@@ -37,6 +34,60 @@ pub(crate) struct Cohort {
     used: bool,
     /// Born in the process that this one was forked from.
     pub(crate) inherited: bool,
+    live_more: More,
+    freed_more: More,
+    /// Temporaries of the current slice, in blocks and bytes.
+    pub(crate) temporary: (f64, f64),
+    at_peak: Sum,
+}
+
+/// The part of a sum that exact records need.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exact {
+    n_records: u64,
+    bytes: f64,
+}
+
+/// The rest of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct More {
+    count: f64,
+    count_variance: f64,
+    bytes_variance: f64,
+}
+
+const _: () = assert!(std::mem::offset_of!(Cohort, live_more) == 64);
+
+fn joined(exact: Exact, more: More) -> Sum {
+    let Exact { n_records, bytes } = exact;
+    let More { count, count_variance, bytes_variance } = more;
+    Sum { n_records, count, bytes, count_variance, bytes_variance }
+}
+
+fn parted(sum: Sum) -> (Exact, More) {
+    let Sum { n_records, count, bytes, count_variance, bytes_variance } = sum;
+    (Exact { n_records, bytes }, More { count, count_variance, bytes_variance })
+}
+
+impl Cohort {
+    /// Alive now.
+    #[inline]
+    pub(crate) fn live(&self) -> Sum {
+        joined(self.live, self.live_more)
+    }
+
+    /// Freed within the current slice, temporaries included.
+    pub(crate) fn freed(&self) -> Sum {
+        joined(self.freed, self.freed_more)
+    }
+
+    fn set_live(&mut self, sum: Sum) {
+        (self.live, self.live_more) = parted(sum);
+    }
+
+    fn set_freed(&mut self, sum: Sum) {
+        (self.freed, self.freed_more) = parted(sum);
+    }
 }
 
 /// The high-water mark of a process.
@@ -114,7 +165,8 @@ impl Cohorts {
     pub(crate) fn born_one(&mut self, id: u32, size: u64, t_ns: u64) {
         let cohort = &mut self.all[id as usize];
         note_peak(cohort, &self.high);
-        cohort.live.add_exact(size);
+        cohort.live.n_records += 1;
+        cohort.live.bytes += size as f64;
         self.high.rise(size as f64, t_ns);
     }
 
@@ -124,8 +176,10 @@ impl Cohorts {
         self.high.fall(size as f64);
         let cohort = &mut self.all[id as usize];
         note_peak(cohort, &self.high);
-        cohort.live.sub_exact(size);
-        cohort.freed.add_exact(size);
+        cohort.live.n_records = cohort.live.n_records.saturating_sub(1);
+        cohort.live.bytes -= size as f64;
+        cohort.freed.n_records += 1;
+        cohort.freed.bytes += size as f64;
         self.touch(id);
     }
 
@@ -133,7 +187,9 @@ impl Cohorts {
     pub(crate) fn born(&mut self, id: u32, weight: Sum, t_ns: u64, counts: f64) {
         let cohort = &mut self.all[id as usize];
         note_peak(cohort, &self.high);
-        cohort.live += weight;
+        let mut live = cohort.live();
+        live += weight;
+        cohort.set_live(live);
         if counts > 0.0 {
             self.high.rise(weight.bytes, t_ns);
         }
@@ -146,9 +202,12 @@ impl Cohorts {
         }
         let cohort = &mut self.all[id as usize];
         note_peak(cohort, &self.high);
-        cohort.live -= weight;
-        cohort.live.settle();
-        cohort.freed += weight;
+        let (mut live, mut freed) = (cohort.live(), cohort.freed());
+        live -= weight;
+        live.settle();
+        freed += weight;
+        cohort.set_live(live);
+        cohort.set_freed(freed);
         self.touch(id);
     }
 
@@ -171,7 +230,9 @@ impl Cohorts {
     /// Blocks that lived too short to be noted one by one.
     pub(crate) fn temporary(&mut self, id: u32, count: u64, bytes: u64) {
         let cohort = &mut self.all[id as usize];
-        cohort.freed += Sum { n_records: count, bytes: bytes as f64, ..Sum::default() };
+        let mut freed = cohort.freed();
+        freed += Sum { n_records: count, bytes: bytes as f64, ..Sum::default() };
+        cohort.set_freed(freed);
         cohort.temporary.0 += count as f64;
         cohort.temporary.1 += bytes as f64;
     }
@@ -182,16 +243,16 @@ impl Cohorts {
         for id in std::mem::take(&mut self.touched) {
             let cohort = &mut self.all[id as usize];
             each(cohort);
-            cohort.freed = Sum::default();
+            cohort.set_freed(Sum::default());
             cohort.temporary = (0.0, 0.0);
             cohort.touched = false;
-            if cohort.live.is_empty() {
+            if cohort.live().is_empty() {
                 self.remembered.push(id);
             }
         }
         for id in std::mem::take(&mut self.remembered) {
             let cohort = &mut self.all[id as usize];
-            if !cohort.used || !cohort.live.is_empty() {
+            if !cohort.used || !cohort.live().is_empty() {
                 continue;
             }
             if at_peak(cohort, &self.high).is_empty() {
@@ -212,8 +273,8 @@ impl Cohorts {
 
     /// What is alive, in no order.
     pub(crate) fn live(&self) -> impl Iterator<Item = (CohortKey, Sum)> {
-        let used = self.all.iter().filter(|cohort| cohort.used && !cohort.live.is_empty());
-        used.map(|cohort| (cohort.key, cohort.live.told(cohort.key.interval)))
+        let used = self.all.iter().filter(|cohort| cohort.used && !cohort.live().is_empty());
+        used.map(|cohort| (cohort.key, cohort.live().told(cohort.key.interval)))
     }
 
     /// Those of a forked child: the same blocks are alive, and nothing has happened yet. The peak starts at what is.
@@ -224,11 +285,11 @@ impl Cohorts {
         child.free.clear();
         child.high = HighWater { peak_bytes: self.high.bytes, rising: true, ..self.high };
         for (id, cohort) in child.all.iter_mut().enumerate() {
-            cohort.freed = Sum::default();
+            cohort.set_freed(Sum::default());
             cohort.temporary = (0.0, 0.0);
             cohort.touched = false;
             cohort.inherited = true;
-            cohort.used &= !cohort.live.is_empty();
+            cohort.used &= !cohort.live().is_empty();
             if !cohort.used {
                 child.free.push(id as u32);
             }
@@ -246,11 +307,11 @@ impl Cohorts {
 #[inline]
 fn note_peak(cohort: &mut Cohort, high: &HighWater) {
     if cohort.peak != high.number {
-        cohort.at_peak = cohort.live;
+        cohort.at_peak = cohort.live();
         cohort.peak = high.number;
     }
 }
 
 fn at_peak(cohort: &Cohort, high: &HighWater) -> Sum {
-    if high.rising || cohort.peak != high.number { cohort.live } else { cohort.at_peak }
+    if high.rising || cohort.peak != high.number { cohort.live() } else { cohort.at_peak }
 }

@@ -17,8 +17,8 @@ impl SliceRows {
     pub(crate) fn take(&mut self, cohort: &Cohort, slice: u32) {
         let CohortKey { node, allocator, birth, interval } = cohort.key;
         if birth == slice && !cohort.inherited {
-            let mut born = cohort.live;
-            born += cohort.freed;
+            let mut born = cohort.live();
+            born += cohort.freed();
             if born.is_empty() {
                 return;
             }
@@ -35,8 +35,8 @@ impl SliceRows {
                 temporary_bytes: cohort.temporary.1,
             });
         }
-        if !cohort.freed.is_empty() {
-            self.frees.push(live_row(&cohort.key, &cohort.freed.told(interval)));
+        if !cohort.freed().is_empty() {
+            self.frees.push(live_row(&cohort.key, &cohort.freed().told(interval)));
         }
     }
 

@@ -28,20 +28,6 @@ impl Sum {
         Self { n_records: 1, bytes: size as f64, ..Self::default() }
     }
 
-    /// Adds one allocation that was certain to be recorded.
-    #[inline]
-    pub(crate) fn add_exact(&mut self, size: u64) {
-        self.n_records += 1;
-        self.bytes += size as f64;
-    }
-
-    /// Takes one away again.
-    #[inline]
-    pub(crate) fn sub_exact(&mut self, size: u64) {
-        self.n_records = self.n_records.saturating_sub(1);
-        self.bytes -= size as f64;
-    }
-
     /// With its blocks filled in, for records drawn with mean interval `interval`.
     pub(crate) fn told(self, interval: u64) -> Self {
         if interval == 0 { Self { count: self.n_records as f64, ..self } } else { self }
