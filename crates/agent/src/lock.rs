@@ -13,6 +13,8 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
+use heapray_wire::ring::FAULT_IMPOSSIBLE;
+
 use crate::agent::Agent;
 use crate::arch::thread_pointer;
 use crate::mem::shared;
@@ -22,8 +24,14 @@ use crate::{kernel, process};
 
 /// Rounds of waiting in the processor before the thread lets others run.
 const MAX_SPINS: u32 = 200;
-/// Longest wait for the lock, in nanoseconds.
-const MAX_WAIT_NS: u64 = 100_000_000;
+/// Longest wait for the lock, in nanoseconds. On a busy machine its owner may not run for a while.
+const MAX_WAIT_NS: u64 = 2_000_000_000;
+/// What one round of waiting counts at most: the process may have been stopped meanwhile.
+const MAX_ROUND_NS: u64 = 10_000_000;
+/// Rounds of letting others run before the thread sleeps between looks.
+const MAX_YIELDS: u32 = 64;
+/// One such sleep, in nanoseconds.
+const NAP_NS: u64 = 50_000;
 
 /// `Page::armed`: a forked child that nobody has set up yet, or no agent.
 const FRESH: u32 = 0;
@@ -198,7 +206,13 @@ fn enter_slowly(page: &'static Page, me: usize) -> Option<Guard> {
         }
         return None;
     }
-    let mut deadline_ns = 0;
+    wait(page, me)
+}
+
+/// Waits for another thread's release.
+fn wait(page: &'static Page, me: usize) -> Option<Guard> {
+    let owner = page.owner.load(Relaxed);
+    let (mut last_ns, mut waited_ns) = (0, 0);
     for round in 0_u32.. {
         if page.armed.load(Relaxed) == IDLE {
             return None;
@@ -212,14 +226,18 @@ fn enter_slowly(page: &'static Page, me: usize) -> Option<Guard> {
             continue;
         }
         let now_ns = kernel::now_ns();
-        if deadline_ns == 0 {
-            deadline_ns = now_ns + MAX_WAIT_NS;
-        } else if now_ns > deadline_ns {
+        waited_ns += if last_ns == 0 { 0 } else { (now_ns - last_ns).min(MAX_ROUND_NS) };
+        last_ns = now_ns;
+        if waited_ns > MAX_WAIT_NS {
             break;
         }
-        kernel::yield_now();
+        if round < MAX_SPINS + MAX_YIELDS { kernel::yield_now() } else { kernel::nap(NAP_NS) }
     }
     add(&header().contended, 1);
+    if page.owner.load(Relaxed) == owner && owner != 0 {
+        // Its thread has ended, or was torn out of the agent by a jump.
+        go_idle(FAULT_IMPOSSIBLE);
+    }
     None
 }
 

@@ -278,7 +278,9 @@ os._exit(7)
     for plan in [Plan::SAMPLED, Plan::EXACT] {
         let (recorder, _) = run(plan, python, script, &[]);
         let process = script_process(&recorder);
-        assert_eq!((process.n_lost, process.n_unknown_frees), (0, 0));
+        let passed = [offset_of!(SlotHeader, contended), offset_of!(SlotHeader, reentered)]
+            .map(|offset| recorder.header(0, offset));
+        assert_eq!((process.n_lost, process.n_unknown_frees), (0, 0), "{} {passed:?}", plan.mode);
         assert!(process.live_under("work") < 1e6, "{}", process.live_under("work"));
         assert_eq!(recorder.header(0, offset_of!(SlotHeader, lost_frees)), 0);
     }
