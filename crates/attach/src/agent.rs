@@ -145,7 +145,11 @@ fn start(
             let path = format!("/proc/{}/fd/{descriptor}", guardian.pid());
             let file = std::fs::File::options().read(true).write(true).open(path);
             let shared = file.and_then(|file| SharedFile::open(file.into()));
-            let shared = shared.map_err(system("opening the recording's memory file"))?;
+            let shared = shared.map_err(|source| match lives(target) {
+                true => system("opening the recording's memory file")(source),
+                // Then the guardian is gone as well.
+                false => AttachError::Exited { pid, during: "attached to" },
+            })?;
             Ok((guardian, shared, pause))
         }
         Ok(Message::Failed(fault)) => Err(explain(target, fault)),

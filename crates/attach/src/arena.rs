@@ -1,7 +1,7 @@
 //! What attaching maps into a target: one range with a header, the agent image and a stack for our calls.
 //!
 //! ```text
-//! | header, trap, Start (r-x) | image segments … | guard (---) | stack (rw-) |
+//! | header, trap, Start (r-x) | image: constants and code (r-x), data (rw-) | guard (r-x) | stack (rw-) |
 //! ```
 //!
 //! The header says where everything is, so that anybody who may trace the process can take it out again, also where the
@@ -101,10 +101,9 @@ impl Arena {
         self.base + self.len_bytes
     }
 
-    /// The page below the stack, which nothing may touch.
-    pub(crate) fn guard(&self) -> Range<u64> {
-        let end = self.stack_top() - STACK_BYTES;
-        end - heapray_linux::page_bytes()..end
+    /// The stack for our calls. The page below it cannot be written.
+    pub(crate) fn stack(&self) -> Range<u64> {
+        self.stack_top() - STACK_BYTES..self.stack_top()
     }
 
     /// Where called functions return to.
@@ -207,7 +206,12 @@ impl Arena {
 
     /// Every range that belongs to the agent: the arena, control area and slot, the pages that it has mapped itself.
     pub(crate) fn ranges(&self, memory: &RemoteMemory) -> Vec<Range<u64>> {
-        let mut out = vec![self.range(), self.control.clone(), self.slot.clone()];
+        let mut out = vec![self.range()];
+        if self.control.end == self.slot.start {
+            out.push(self.control.start..self.slot.end);
+        } else {
+            out.extend([self.control.clone(), self.slot.clone()]);
+        }
         let len = usize::try_from(self.pages.end - self.pages.start).unwrap_or(0);
         let mut table = vec![0; len.min(1 << 20)];
         if memory.read(self.pages.start, &mut table).is_ok_and(|n| n == table.len()) {

@@ -189,17 +189,28 @@ fn put_in(plan: &EnterPlan, seat: Seat, hook: &Hook, done: &mut Done) -> Result<
     seat.write(base, &arena.first_page(&[]))?;
     hook.reached(3);
     seat.write(arena.image_base(), &plan.image.at(arena.image_base()))?;
-    for segment in plan.image.segments.iter().filter(|segment| !segment.exec) {
-        let range = arena.image_base() + segment.start..arena.image_base() + segment.end;
-        seat.protect(&range, PROT_READ | if segment.write { PROT_WRITE } else { 0 })?;
+    // Every call costs the target some switches, so what may stay as it was mapped does: headers, constants, and the page
+    // between data and stack, which nothing can be written to.
+    for range in writable(&plan.image, arena.image_base()).into_iter().chain([arena.stack()]) {
+        seat.protect(&range, PROT_READ | PROT_WRITE)?;
     }
-    seat.protect(&arena.guard(), 0)?;
-    seat.protect(&(arena.guard().end..arena.stack_top()), PROT_READ | PROT_WRITE)?;
     hook.reached(4);
     let shared = share(plan, seat, &mut arena, done)?;
     seat.write(base, &arena.first_page(&start_argument(plan, &arena)))?;
     hook.reached(5);
     Ok((arena, shared))
+}
+
+/// The writable parts of the image, neighbours as one.
+fn writable(image: &LoadImage, base: u64) -> Vec<Range<u64>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for segment in image.segments.iter().filter(|segment| segment.write) {
+        match out.last_mut() {
+            Some(last) if last.end == base + segment.start => last.end = base + segment.end,
+            _ => out.push(base + segment.start..base + segment.end),
+        }
+    }
+    out
 }
 
 fn map_call(len_bytes: u64, protection: u64, flags: u64, (fd, offset): (u64, u64)) -> Call {
@@ -224,14 +235,13 @@ fn share(plan: &EnterPlan, seat: Seat, arena: &mut Arena, done: &mut Done) -> Re
     let shared = SharedFile::create_in(file.map_err(fault)?.into(), &plan.shared, plan.collector);
     let shared = shared.map_err(fault)?;
     claim(&shared, SLOT_CLAIMING);
+    // Control area and first slot follow each other in the file, so they may in memory.
+    const { assert!(FIRST_SLOT == 0) };
+    let (control_bytes, slot_bytes) = (ring::CONTROL_BYTES as u64, shared.slot_bytes() as u64);
     let access = PROT_READ | PROT_WRITE;
-    let control_bytes = ring::CONTROL_BYTES as u64;
-    let control = done.map(seat, &map_call(control_bytes, access, MAP_SHARED, (fd, 0)))?;
+    let control = done.map(seat, &map_call(control_bytes + slot_bytes, access, MAP_SHARED, (fd, 0)))?;
     arena.control = control..control + control_bytes;
-    let slot_bytes = shared.slot_bytes() as u64;
-    let offset = ring::slot_offset(FIRST_SLOT, shared.slot_bytes()) as u64;
-    let slot = done.map(seat, &map_call(slot_bytes, access, MAP_SHARED, (fd, offset)))?;
-    arena.slot = slot..slot + slot_bytes;
+    arena.slot = arena.control.end..arena.control.end + slot_bytes;
     seat.call(&Call::new(arch::CLOSE, &[fd]))?;
     done.descriptor = None;
     Ok(shared)
