@@ -311,6 +311,7 @@ mod tests {
     /// Objects of CPython 3.12, in our own memory.
     struct Objects {
         shape: Shape,
+        #[expect(clippy::vec_box, reason = "the objects are known by their addresses")]
         kept: Vec<Box<[u64; 64]>>,
     }
 

@@ -388,6 +388,7 @@ mod tests {
     /// A program as the interpreter runs it: a frame's place is used again by the next one there, its depth is written by calls
     /// that it makes itself and by returns from them, and only the innermost frame moves on.
     struct Program {
+        #[expect(clippy::vec_box, reason = "the objects are known by their addresses")]
         places: Vec<Box<[u64; 4]>>,
         /// Of each frame that runs: whether the interpreter itself, or a C function, called it.
         called_inline: Vec<bool>,
