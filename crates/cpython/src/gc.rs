@@ -203,18 +203,23 @@ fn links<M: Memory>(mem: &M, node: u64) -> Option<(u64, u64)> {
     Some((both as u64 & !FLAGS, (both >> 64) as u64 & !FLAGS))
 }
 
-/// Whether the collector of `interp` lies where `layout` says: its lists lead forth and back at their heads, or,
+/// Whether the collector of `interp` lies where `layout` says: its lists lead forth or back at their heads, or,
 /// while a collection uses the back links for itself, at least forth.
+///
+/// A thread can be stopped between the stores that link an object in or out (`_PyObject_GC_TRACK`,
+/// `Include/internal/pycore_object.h`). Taking one out leaves one direction whole; new ones go to the end of the youngest
+/// list, and where that was empty both are broken. Such a list still fits: it is torn, and [`tracked`] says so.
 pub(crate) fn fits<M: Memory>(mem: &M, layout: &RuntimeLayout, interp: u64) -> bool {
     let flag = |offset: u32| mem.u32(interp.wrapping_add(u64::from(layout.interp_gc + offset)));
     let Some(collecting @ 0..=1) = flag(layout.gc_collecting) else { return false };
-    let is_sound = |head: u64| {
+    let is_sound = |head: u64, generation: Generation| {
         let (next, last) = links(mem, head)?;
         let (first, end) = (links(mem, next)?, links(mem, last)?);
-        Some(collecting == 1 || (first.1 == head && end.0 == head))
+        let may_be_torn = collecting == 1 || generation == Generation::Young;
+        Some(may_be_torn || first.1 == head || end.0 == head)
     };
     matches!(flag(layout.gc_enabled), Some(0 | 1))
-        && heads(layout, interp).iter().all(|(head, _)| is_sound(*head) == Some(true))
+        && heads(layout, interp).iter().all(|(head, of)| is_sound(*head, *of) == Some(true))
 }
 
 #[cfg(test)]
@@ -273,5 +278,33 @@ mod tests {
         expected.push((node(5), Generation::Permanent));
         assert_eq!((n, found), (Ok(6), expected));
         assert!(fits(&mem, &layout.runtime, BASE));
+    }
+
+    /// The stores of linking one object in at the end of the youngest list, or out at the beginning of the oldest, one after
+    /// the other: whichever was the last before the stop, the collector is known again, and what is torn is not walked.
+    #[test]
+    fn a_list_that_is_being_changed_fits_and_is_torn() {
+        let layout =
+            LAYOUTS.iter().find(|row| row.runtime.gc_lists == GcLists::Generational).expect("has a row");
+        let rt = Runtime { layout, version_hex: layout.first, address: 0, interpreters: vec![BASE] };
+        let [young, _, old, _] = heads(&layout.runtime, BASE).map(|(head, _)| head);
+        let node = |idx: u64| BASE + 0x3_0000 + idx * 0x40;
+        for young_nodes in [&[][..], &[node(0), node(1)]] {
+            let mut mem = Bytes(vec![0; 0x4_0000]);
+            for (head, _) in heads(&layout.runtime, BASE) {
+                mem.link(head, &[], 0);
+            }
+            mem.link(young, young_nodes, 0);
+            mem.link(old, &[node(2), node(3)], 0);
+            let (last, new) = (young_nodes.last().copied().unwrap_or(young), node(5));
+            let link_in = [(last, new), (new + 8, last), (new, young), (young + 8, new)];
+            let link_out = [(old, node(3)), (node(3) + 8, old)];
+            for (n_stores, (at, word)) in link_in.into_iter().chain(link_out).enumerate() {
+                mem.put(at, word);
+                assert!(fits(&mem, &layout.runtime, BASE), "after {n_stores} stores");
+                let is_whole = [3, 5].contains(&n_stores);
+                assert_eq!(tracked(&mem, &rt, BASE, |_, _| ()).is_ok(), is_whole, "after {n_stores} stores");
+            }
+        }
     }
 }
