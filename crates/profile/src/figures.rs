@@ -237,7 +237,7 @@ impl<'a> Sums<'a> {
         if !matches!(life.moment, Moment::Boundary(_)) {
             return;
         }
-        for amount in parts.own {
+        if let Some(amount) = parts.own {
             if row.birth < life.from {
                 site.died += amount;
             } else {
@@ -258,7 +258,7 @@ impl<'a> Sums<'a> {
             }
             let site = self.sites.at(row.node, row.allocator);
             parts.each().for_each(|amount| site.trend[point] += amount.bytes);
-            for amount in parts.own {
+            if let Some(amount) = parts.own {
                 if row.birth < life.from {
                     site.died += -amount;
                 } else {

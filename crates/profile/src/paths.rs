@@ -20,13 +20,14 @@ impl Paths {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// `flask/app.py`, `json/decoder.py`, `data_pipeline.py`.
+    /// `flask/app.py`, `json/decoder.py`, `data_pipeline.py`; of a program or a library of native code its name.
     pub fn short<'a>(&self, file: &'a str) -> &'a str {
         if let Some(rest) = in_package(file).or_else(|| in_library(file)) {
             return rest;
         }
-        if is_in_bin(file) {
-            return file.rsplit('/').next().unwrap_or(file);
+        let name = file.rsplit('/').next().unwrap_or(file);
+        if is_in_bin(file) || name.ends_with(".so") || name.contains(".so.") {
+            return name;
         }
         file.strip_prefix(self.prefix.as_str()).unwrap_or(file)
     }
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(paths.short("<frozen importlib._bootstrap>"), "<frozen importlib._bootstrap>");
         assert_eq!(paths.short("/elsewhere/x.py"), "/elsewhere/x.py");
         assert_eq!(paths.short("/srv/shop/../env/bin/gunicorn"), "gunicorn");
+        assert_eq!(paths.short("/opt/lib/libpython3.12.so.1.0"), "libpython3.12.so.1.0");
     }
 
     #[test]
