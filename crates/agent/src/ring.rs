@@ -3,11 +3,11 @@
 //! In sampled mode a full ring loses the event and counts it; in exact mode the writer waits a bounded time first. The
 //! last eighth of the ring is kept for frees and for what later events refer to: a lost free is a false leak.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicU64, AtomicUsize, compiler_fence};
 
 use heapray_wire::ring::cells::{Cell, lost, payload_cells, word};
-use heapray_wire::ring::{Control, FAULT_NO_HEARTBEAT, SlotHeader};
+use heapray_wire::ring::{Control, EMPTYING_TEMPORARIES, FAULT_NO_HEARTBEAT, SlotHeader};
 
 use crate::emit::Emit;
 use crate::kernel;
@@ -232,16 +232,24 @@ impl Ring {
             return;
         }
         let fits = self.has_room(n * WIDTH as u64, Rank::Vital);
-        let records = table.as_chunks::<WIDTH>().0.iter();
-        for record in records.filter(|record| record[0].a.load(Relaxed) != 0).take(n as usize) {
-            for pair in record {
-                if fits {
-                    self.place(pair.get());
-                }
-                pair.put(Cell::default());
-            }
+        let records = || {
+            let all = table.as_chunks::<WIDTH>().0.iter();
+            all.filter(|record| record[0].a.load(Relaxed) != 0).take(n as usize).flatten()
+        };
+        if fits {
+            records().for_each(|pair| self.place(pair.get()));
         }
-        if fits { self.publish() } else { self.lose(n, 0) }
+        // A kill between any two of these steps leaves every record in the table or in the ring, and says in which.
+        let which = if WIDTH == 2 { EMPTYING_TEMPORARIES } else { 0 };
+        header().emptying.store(self.head | which, Release);
+        if fits {
+            self.publish()
+        } else {
+            self.lose(n, 0)
+        }
+        compiler_fence(SeqCst);
+        records().for_each(|pair| pair.put(Cell::default()));
+        header().emptying.store(0, Release);
     }
 }
 

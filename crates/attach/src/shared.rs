@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use heapray_linux::SharedMemory;
 use heapray_wire::ring::cells::Cell;
-use heapray_wire::ring::{self, Claim, Control, SlotHeader};
+use heapray_wire::ring::{self, Claim, Control, EMPTYING_TEMPORARIES, SlotHeader};
 
 /// What a recording's memory file is made for; goes into its control area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,8 +248,15 @@ impl<'a> Slot<'a> {
     /// Appends the records of window and temporaries to `out`: what a process that has ended, and whose ring was read, had not
     /// put into the ring yet.
     pub fn copy_young(&self, out: &mut Vec<Cell>) {
-        out.extend(self.window().filter(|cell| cell.a != 0));
-        out.extend(self.temporaries().filter(|[first, _]| first.a != 0).flatten());
+        let emptying = self.header.emptying.load(Ordering::Acquire);
+        let is_moved = (emptying & !EMPTYING_TEMPORARIES) <= self.header.head.load(Ordering::Acquire);
+        let moved = (emptying != 0 && is_moved).then_some(emptying & EMPTYING_TEMPORARIES);
+        if moved != Some(0) {
+            out.extend(self.window().filter(|cell| cell.a != 0));
+        }
+        if moved != Some(EMPTYING_TEMPORARIES) {
+            out.extend(self.temporaries().filter(|[first, _]| first.a != 0).flatten());
+        }
     }
 
     /// Tells the process that everything before count `to` may be overwritten.

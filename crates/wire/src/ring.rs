@@ -198,8 +198,11 @@ pub struct SlotHeader {
     pub waited_ns: AtomicU64,
     /// Memory that the agent holds in the process, in bytes.
     pub agent_bytes: AtomicU64,
+    /// 0, or: window or temporaries ([`EMPTYING_TEMPORARIES`] is set) are being moved into the ring, and all of them are in it once
+    /// `head` has come to this count. Who reads them after the process's death then takes them once, from either place.
+    pub emptying: AtomicU64,
     /// Keeps the counters apart from `head`.
-    pub pad: [AtomicU64; 5],
+    pub pad: [AtomicU64; 4],
     /// Cells written; stored by the process after whole records.
     pub head: AtomicU64,
     /// Keeps `head` and `tail` on lines of their own.
@@ -207,6 +210,9 @@ pub struct SlotHeader {
     /// Cells read; stored by the collector.
     pub tail: AtomicU64,
 }
+
+/// `SlotHeader::emptying`: the temporaries, not the window.
+pub const EMPTYING_TEMPORARIES: u64 = 1 << 63;
 
 /// `SlotHeader::fault`: the collector has not moved for a second.
 pub const FAULT_NO_HEARTBEAT: u32 = 1;
