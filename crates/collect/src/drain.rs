@@ -27,6 +27,8 @@ use crate::{Engine, Settings, pids};
 /// Waits between rounds, at most and at least; the agents take silence of a second for our death.
 const WAIT_MAX: Duration = Duration::from_millis(50);
 const WAIT_MIN: Duration = Duration::from_millis(1);
+/// In exact mode a process waits when its ring is full: no longer than this at the start of a burst.
+const WAIT_MAX_EXACT: Duration = Duration::from_millis(20);
 
 /// Length of a slice until a moment of the recording: seconds, then fewer and fewer rows an hour.
 const SLICES: [(Duration, Duration); 2] = [
@@ -43,6 +45,9 @@ const WATCH: Duration = Duration::from_millis(100);
 
 /// Live samples that a recording aims at; with more, the interval doubles.
 const SAMPLES_MAX: f64 = 50_000.0;
+
+/// Processes in a row that fork before we look once.
+const MAX_ANCESTORS: u32 = 64;
 
 /// What one round found.
 #[derive(Debug, Default)]
@@ -162,12 +167,20 @@ impl Drain {
         } else if self.measured.elapsed() >= READINGS {
             self.measure();
         }
-        let busy = n_cells > self.ring_cells() / 16;
-        self.wait = if busy { WAIT_MIN } else { (self.wait * 2).min(WAIT_MAX) };
-        if n_cells > 0 {
-            self.wait = self.wait.min(Duration::from_millis(5).max(WAIT_MIN));
+        Round { wait: self.pace(n_cells), detach, failure: self.take_failure() }
+    }
+
+    /// How long to wait after a round that found `n_cells`: the less the longer, so that an idle process costs nothing.
+    fn pace(&mut self, n_cells: u64) -> Duration {
+        let longest = if self.plan.mode == Mode::Exact { WAIT_MAX_EXACT } else { WAIT_MAX };
+        let ring = self.ring_cells();
+        if n_cells > ring / 16 {
+            self.wait = WAIT_MIN;
+            return Duration::ZERO;
         }
-        Round { wait: if busy { Duration::ZERO } else { self.wait }, detach, failure: self.take_failure() }
+        self.wait = if n_cells > ring / 64 { self.wait / 2 } else { self.wait * 2 };
+        self.wait = self.wait.clamp(WAIT_MIN, longest);
+        self.wait
     }
 
     /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. `ends` says how
@@ -233,7 +246,7 @@ impl Drain {
                 continue;
             }
             if self.tenants[idx].is_none() {
-                self.arrive(idx);
+                self.arrive(idx, MAX_ANCESTORS);
             }
             // Asked before the ring is read: what is in it then is all there will be.
             let gone = state == SLOT_RELEASED || self.tenants[idx].as_ref().is_some_and(has_ended);
@@ -255,8 +268,12 @@ impl Drain {
         tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer })
     }
 
-    /// A process has claimed slot `idx`.
-    fn arrive(&mut self, idx: usize) {
+    /// A process has claimed slot `idx`; at most `n_ancestors` that have come with it are taken before it.
+    fn arrive(&mut self, idx: usize, n_ancestors: u32) {
+        let state = self.shared.claim(idx).map(|claim| claim.state.load(Ordering::Acquire));
+        if !matches!(state, Some(SLOT_LIVE | SLOT_RELEASED)) {
+            return;
+        }
         let Some(slot) = self.shared.slot(idx) else { return };
         let header = slot.header();
         let generation = header.generation.load(Ordering::Acquire);
@@ -265,6 +282,11 @@ impl Drain {
             (header.parent_slot.load(Ordering::Relaxed), header.parent_generation.load(Ordering::Relaxed));
         let mark = header.fork_mark.load(Ordering::Relaxed);
         let python = tenant::python(header);
+        let parent_slot = parent.0 as usize;
+        let is_new = self.tenants.get(parent_slot).is_some_and(Option::is_none);
+        if is_new && !self.numbers.contains_key(&parent) && n_ancestors > 0 && parent_slot != idx {
+            self.arrive(parent_slot, n_ancestors - 1);
+        }
         let parent = self.numbers.get(&parent).copied().filter(|_| parent.0 != u32::MAX);
         // The parent wrote the mark before the fork, so what is in its ring now reaches as far.
         let parent_idx = self

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::Args;
-use heapray_attach::{AttachOptions, Command, Recording, detach_agent, find_recording};
+use heapray_attach::{AttachError, AttachOptions, Command, Recording, detach_agent, find_recording};
 use std::time::{Duration, Instant};
 
 /// How long the collector may take to obey; it looks at least every 50 ms.
@@ -39,10 +39,16 @@ pub(crate) fn detach(flags: &SwitchFlags) -> anyhow::Result<()> {
             recording.is_none_or(|recording| recording.is_finished && !recording.is_attached)
         });
     }
-    if recording.is_attached {
-        detach_agent(flags.pid.cast_signed(), &AttachOptions::default())?;
+    if !recording.is_attached {
+        return Ok(());
     }
-    Ok(())
+    match detach_agent(flags.pid.cast_signed(), &AttachOptions::default()) {
+        // The guardian of a heapray that was killed is at it.
+        Err(AttachError::AlreadyTraced { .. }) => wait(flags, |recording| recording.is_none()),
+        // It was faster.
+        Err(AttachError::NotRecorded { .. }) => Ok(()),
+        done => Ok(done.map(|_| ())?),
+    }
 }
 
 fn find(flags: &SwitchFlags) -> anyhow::Result<Recording> {
