@@ -13,6 +13,8 @@ use crate::{domains, kernel, lock, pages, sampler, view};
 
 /// Every so-many-th event is timed.
 const TIMED_EVERY: u64 = 1024;
+/// An event that took longer, in nanoseconds, was interrupted: even emptying the window takes less.
+const MAX_TIMED_NS: u64 = 200_000;
 /// How long a block may be young, in nanoseconds: a sweep through the window costs tens of microseconds.
 const MAX_AGE_NS: u64 = 50_000_000;
 /// Anonymous mappings that are remembered.
@@ -33,6 +35,8 @@ pub(crate) struct Agent {
     has_recorded: bool,
     n_events: u64,
     n_marks: u64,
+    /// What it costs to ask for the time.
+    clock_ns: u64,
     mappings: [(usize, usize); MAX_MAPPINGS],
     next_mapping: usize,
 }
@@ -53,6 +57,7 @@ impl Agent {
             has_recorded: false,
             n_events: 0,
             n_marks: 0,
+            clock_ns: 0,
             mappings: [(0, 0); MAX_MAPPINGS],
             next_mapping: 0,
         }
@@ -72,6 +77,7 @@ impl Agent {
         self.is_recording = control().recording.load(Relaxed) != 0;
         self.has_recorded |= self.is_recording;
         self.n_events = 0;
+        self.clock_ns = clock_ns();
         header().pid.store(kernel::pid(), Relaxed);
         header().start_id.store(kernel::random(), Relaxed);
         header().agent_bytes.store(pages::mapped_bytes(), Relaxed);
@@ -158,10 +164,14 @@ impl Agent {
         }
     }
 
+    /// Counts the time of an event, without that of the clock.
     #[cold]
     fn time(&self, start_ns: u64) {
-        add(&header().n_timed, 1);
-        add(&header().timed_ns, kernel::now_ns() - start_ns);
+        let taken_ns = kernel::now_ns().saturating_sub(start_ns);
+        if taken_ns <= MAX_TIMED_NS {
+            add(&header().n_timed, 1);
+            add(&header().timed_ns, taken_ns.saturating_sub(self.clock_ns));
+        }
     }
 
     /// Exact mode: a block goes back.
@@ -238,6 +248,11 @@ impl Agent {
         self.ring.push(&[forking(self.fork_mark)], crate::ring::Rank::Vital);
         header().n_events.store(self.n_events, Release);
     }
+}
+
+/// The shortest time between two looks at the clock.
+fn clock_ns() -> u64 {
+    (0..8).map(|_| kernel::now_ns().abs_diff(kernel::now_ns())).min().unwrap_or(0)
 }
 
 /// Whether the allocator gives blocks that are freed by their address.
