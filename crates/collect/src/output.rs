@@ -35,9 +35,12 @@ impl Output {
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let theirs = Arc::clone(&shared);
+        let (began, has_begun) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("heapray-writer".into())
-            .spawn(move || write_all(file, facts, &receiver, &theirs))?;
+            .spawn(move || write_all(file, facts, (&receiver, &began), &theirs))?;
+        // From here on the file can be read, whatever becomes of us; a thread that failed at once has gone.
+        let _gone = has_begun.recv();
         Ok(Self { sender: Some(sender), thread: Some(thread), shared })
     }
 
@@ -75,7 +78,12 @@ impl Drop for Output {
     }
 }
 
-fn write_all(mut file: File, facts: Vec<Fact>, receiver: &Receiver<Vec<Numbered>>, shared: &Shared) {
+fn write_all(
+    mut file: File,
+    facts: Vec<Fact>,
+    (receiver, began): (&Receiver<Vec<Numbered>>, &SyncSender<()>),
+    shared: &Shared,
+) {
     let pending = std::cell::RefCell::new(Vec::new());
     let mut writer = RecordingWriter::new(|bytes: &[u8]| pending.borrow_mut().extend_from_slice(bytes));
     writer.chunk(&RecordingChunk::Recording(facts), 0);
@@ -95,7 +103,10 @@ fn write_all(mut file: File, facts: Vec<Fact>, receiver: &Receiver<Vec<Numbered>
             }
         }
     };
-    if !flush(writer.n_bytes()) {
+    let is_written = flush(writer.n_bytes());
+    // Somebody waits for it, once.
+    let _told = began.send(());
+    if !is_written {
         return;
     }
     while let Ok(chunks) = receiver.recv() {
