@@ -45,7 +45,9 @@ fn check(variables: &[(&str, &str)], exact: bool) {
                 // Without pymalloc the call's own objects on that line are malloc's too.
                 let more = if exact { 0.0 } else { 20_000.0 };
                 assert!(native.bytes >= 1e6 && native.bytes <= 1e6 + more, "{who}: {native:?}");
-                assert!(objects.bytes >= 1_866_000.0 && objects.bytes < 2_100_000.0, "{who}: {objects:?}");
+                // tracemalloc's own records are malloc's, asked for on the line that they are about.
+                let most = if exact { 2_100_000.0 } else { 3_200_000.0 };
+                assert!(objects.bytes >= 1_866_000.0 && objects.bytes < most, "{who}: {objects:?}");
             } else {
                 // 1 MB and 1.9 MB at 8 KiB: 122 and 228 samples, 9 % and 7 % of standard deviation.
                 assert!((native.bytes / 1e6 - 1.0).abs() < 0.4, "{who}: {native:?}");

@@ -88,19 +88,6 @@ fn intervals_hold_for_malloc_over_200_lines() {
 }
 
 #[test]
-fn a_seed_repeats_the_samples_and_another_does_not() {
-    let (text, _) = objects(40);
-    let python = crate::claims::newest();
-    let bytes = |seed: u64| {
-        let recorded = sampled(python, &text, seed).record_well();
-        let lines = recorded.allocated(recorded.task(), PYTHON);
-        lines.values().map(|sum| sum.bytes as u64).collect::<Vec<u64>>()
-    };
-    assert_eq!(bytes(5), bytes(5));
-    assert_ne!(bytes(5), bytes(6));
-}
-
-#[test]
 fn a_sampled_block_that_is_freed_is_seen_to_be_freed() {
     let (text, _) = objects(60);
     let (more, _) = blocks(60);

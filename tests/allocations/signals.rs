@@ -37,8 +37,10 @@ fn a_storm_of_signals_changes_no_count() {
             let who = format!("{} {options:?}", python.version());
             assert_eq!(recorded.last_line(), format!("{} True True", rounds * 2000), "{who}");
             let made = recorded.allocated(recorded.task(), PYTHON)[&line("def make")];
+            // A native stack that a signal interrupted may be cut, and says so; without native frames none is.
             let n_blocks = f64::from(rounds) * 2000.0;
-            assert!(made.bytes >= n_blocks * 933.0 && made.bytes < n_blocks * 940.0, "{who}: {made:?}");
+            let least = if options.is_empty() { n_blocks } else { 0.98 * n_blocks };
+            assert!(made.bytes >= least * 933.0 && made.bytes < n_blocks * 940.0, "{who}: {made:?}");
         }
     }
 }

@@ -37,9 +37,14 @@ static FILTER: [AtomicU8; FILTER_BYTES] = [const { AtomicU8::new(0) }; FILTER_BY
 
 static RANDOM: AtomicU64 = AtomicU64::new(0x2545_f491_4f6c_dd1d);
 
-/// Draws from the kernel what the first sample depends on, and restarts all countdowns.
+/// Draws from the kernel what the first sample depends on, or takes it from the collector's seed, and restarts all countdowns.
 pub(crate) fn restart() {
-    RANDOM.store(kernel::random(), Relaxed);
+    let first = match control().seed.load(Relaxed) {
+        0 => kernel::random(),
+        // Odd, so that it is not 0, of which nothing else would follow.
+        seed => seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+    };
+    RANDOM.store(first, Relaxed);
     OBJECT_LEFT.redraw();
     MEM_LEFT.redraw();
     for shard in &SHARDS {
