@@ -34,7 +34,11 @@ pub extern "C" fn heapray_stop() -> i64 {
 pub unsafe extern "C" fn heapray_tag(text: *const u8, n_bytes: usize) {
     let is_empty = text.is_null() || n_bytes == 0;
     // SAFETY: the caller's.
-    heapray_agent::set_tag(if is_empty { &[] } else { unsafe { core::slice::from_raw_parts(text, n_bytes) } });
+    heapray_agent::set_tag(if is_empty {
+        &[]
+    } else {
+        unsafe { core::slice::from_raw_parts(text, n_bytes) }
+    });
 }
 
 extern "C" fn construct() {

@@ -438,7 +438,8 @@ mod tests {
             let innermost = n.checked_sub(1).map_or(0, |idx| self.address(idx));
             walk(Peek::of_test(), &shape, innermost, (&mut self.thread, &mut self.fresh));
             let levels = self.thread.levels.as_slice();
-            let found: Vec<_> = levels.iter().map(|level| [level.frame, level.code, level.instruction]).collect();
+            let found: Vec<_> =
+                levels.iter().map(|level| [level.frame, level.code, level.instruction]).collect();
             let truth: Vec<_> =
                 (0..n).map(|idx| [self.address(idx), self.places[idx][0], self.places[idx][2]]).collect();
             assert_eq!(found, truth);
