@@ -18,6 +18,10 @@ SCORE := $(VENV_TEST)/bin/python -B tests/leaks/score.py --heapray $(TARGET)/deb
 SOME_STORIES := growing_buffer module_dict class_attribute collector_off lost_reference native_malloc \
                 healthy_warm_cache healthy_bounded_deque
 
+# CPython's own tests, plain and recorded: pyenv's Pythons ship them. A short list on one, or a long one on all.
+GUESTS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[0-9].*/bin/python)
+GUEST  := $(PYTHON) -B tests/guest/guest.py --heapray $(TARGET)/debug/heapray
+
 .PHONY: demo test test-full check pythons bench clean
 
 demo:
@@ -36,11 +40,14 @@ check:
 test: check pythons
 	cargo build --package heapray
 	$(SCORE) --interval 5s --snapshots 4 --jobs 4 $(SOME_STORIES)
+	for python in $(lastword $(sort $(GUESTS))); do $(GUEST) --python $$python || exit 1; done
 	cargo test --workspace --no-fail-fast
 
 test-full: check pythons
 	cargo build --package heapray
 	$(SCORE) --jobs 2
+	rm -f benches/results/guest.md
+	for python in $(GUESTS); do $(GUEST) --python $$python --list long --modes sampled,objects,malloc --out benches/results/guest.md || exit 1; done
 	HEAPRAY_FULL=1 cargo test --workspace --no-fail-fast
 
 # The interpreters and packages that tests run on. Newer Pythons need root and a Debian mirror; tests do without.
