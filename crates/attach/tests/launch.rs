@@ -104,9 +104,12 @@ fn standard_input_is_the_programs() {
 
 #[test]
 fn signals_are_passed_on() {
-    for (signal, name) in
-        [(SIGTERM, "TERM"), (SIGUSR1, "USR1"), (SIGINT, "INT"), (1, "HUP"), (28, "WINCH"), (40, "40")]
-    {
+    let signals =
+        [(SIGTERM, "TERM"), (SIGUSR1, "USR1"), (SIGINT, "INT"), (1, "HUP"), (28, "WINCH"), (40, "40")];
+    // A shell cannot trap what it was started with as ignored, as a job in the background is with INT.
+    let own = std::process::id().cast_signed();
+    let ignored = heapray_linux::status(own).expect("we are here").ignored;
+    for (signal, name) in signals.into_iter().filter(|(signal, _)| ignored >> (signal - 1) & 1 == 0) {
         let script = format!("trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.01; done");
         let (mut child, ready) = start(&["sh", "-c", &script]);
         assert_eq!(ready, "ready");
