@@ -280,7 +280,9 @@ os._exit(7)
         let process = script_process(&recorder);
         let passed = [offset_of!(SlotHeader, contended), offset_of!(SlotHeader, reentered)]
             .map(|offset| recorder.header(0, offset));
-        assert_eq!((process.n_lost, process.n_unknown_frees), (0, 0), "{} {passed:?}", plan.mode);
+        assert_eq!(process.n_lost, 0, "{} {passed:?}", plan.mode);
+        // A sampled free is told where the address may be a sample's: the reader knows better.
+        assert!(plan.mode == Plan::SAMPLED.mode || process.n_unknown_frees == 0, "{passed:?}");
         assert!(process.live_under("work") < 1e6, "{}", process.live_under("work"));
         assert_eq!(recorder.header(0, offset_of!(SlotHeader, lost_frees)), 0);
     }

@@ -121,17 +121,21 @@ macro_rules! sharded {
 sharded! {
     sampled_malloc [] "x0" sampled::slow_malloc, [] sampled::slow_malloc, real::MALLOC;
     sampled_calloc ["mul x12, x0, x1"] "x12" sampled::slow_calloc, [] sampled::slow_calloc, real::CALLOC;
-    sampled_realloc [] "x1" sampled::slow_realloc, ["mov w12, #0xfef", "tst w0, w12", "b.eq 3f"]
+    sampled_realloc [] "x1" sampled::slow_realloc, [
+            "mov w12, #0xfef", "tst w0, w12", "b.eq 3f", "ldur x12, [x0, #-8]", "cmp x12, #0x20, lsl #12", "b.hs 3f"
+        ]
         sampled::marked_realloc, real::REALLOC;
     sampled_raw_malloc ["cmp x1, #1", "csinc x0, x1, xzr, hs"] "x0" sampled::slow_raw_malloc,
         [] sampled::slow_raw_malloc, real::MALLOC;
     sampled_raw_calloc ["mov x0, x1", "mov x1, x2", "mul x12, x0, x1"] "x12" sampled::slow_raw_calloc,
         ["cbz x12, 3f"] sampled::zero_raw_calloc, real::CALLOC;
     sampled_raw_realloc ["mov x0, x1", "cmp x2, #1", "csinc x1, x2, xzr, hs"] "x1" sampled::slow_raw_realloc,
-        ["mov w12, #0xfef", "tst w0, w12", "b.eq 3f"] sampled::marked_raw_realloc, real::REALLOC;
+        [
+            "mov w12, #0xfef", "tst w0, w12", "b.eq 3f", "ldur x12, [x0, #-8]", "cmp x12, #0x20, lsl #12", "b.hs 3f"
+        ] sampled::marked_raw_realloc, real::REALLOC;
 }
 
-/// As in `x86_64`: only an address of the kind that samples have is looked at.
+/// As in `x86_64`: only a block of the kind that samples have is looked at further.
 macro_rules! marked {
     ($($name:ident [$($before:literal),*] $marked:path;)*) => {$(
         #[unsafe(naked)]
@@ -141,6 +145,9 @@ macro_rules! marked {
                 "mov w9, #0xfef",
                 "tst w0, w9",
                 "b.eq 2f",
+                "ldur x9, [x0, #-8]",
+                "cmp x9, #0x20, lsl #12",
+                "b.hs 2f",
                 "adrp x16, {real}",
                 "ldr x16, [x16, :lo12:{real}]",
                 "br x16",

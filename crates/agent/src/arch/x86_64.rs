@@ -121,17 +121,18 @@ sharded! {
     sampled_malloc [] "rdi" sampled::slow_malloc, [] sampled::slow_malloc, real::MALLOC;
     sampled_calloc ["mov rdx, rdi", "imul rdx, rsi"] "rdx" sampled::slow_calloc, [] sampled::slow_calloc,
         real::CALLOC;
-    sampled_realloc [] "rsi" sampled::slow_realloc, ["test edi, 0xfef", "jz 3f"] sampled::marked_realloc,
+    sampled_realloc [] "rsi" sampled::slow_realloc, ["test edi, 0xfef", "jz 3f", "cmp qword ptr [rdi - 8], 0x20000", "jae 3f"] sampled::marked_realloc,
         real::REALLOC;
     sampled_raw_malloc ["mov rdi, rsi", "cmp rdi, 1", "adc rdi, 0"] "rdi" sampled::slow_raw_malloc,
         [] sampled::slow_raw_malloc, real::MALLOC;
     sampled_raw_calloc ["mov rdi, rsi", "mov rsi, rdx", "imul rdx, rdi"] "rdx" sampled::slow_raw_calloc,
         ["test rdx, rdx", "jz 3f"] sampled::zero_raw_calloc, real::CALLOC;
     sampled_raw_realloc ["mov rdi, rsi", "mov rsi, rdx", "cmp rsi, 1", "adc rsi, 0"] "rsi"
-        sampled::slow_raw_realloc, ["test edi, 0xfef", "jz 3f"] sampled::marked_raw_realloc, real::REALLOC;
+        sampled::slow_raw_realloc, ["test edi, 0xfef", "jz 3f", "cmp qword ptr [rdi - 8], 0x20000", "jae 3f"] sampled::marked_raw_realloc, real::REALLOC;
 }
 
-/// Entries of `free`, sampled: only an address of the kind that samples have (a page, or 16 bytes after one) is looked at.
+/// Entries of `free`, sampled: only a block of the kind that samples have is looked at further: at a page (or 16 bytes after one, where
+/// the word before it may be in another page for all we know), or large by the word before it, which is glibc's size.
 macro_rules! marked {
     ($($name:ident [$($before:literal),*] $marked:path;)*) => {$(
         #[unsafe(naked)]
@@ -140,6 +141,8 @@ macro_rules! marked {
                 $($before,)*
                 "test edi, 0xfef",
                 "jz {marked}",
+                "cmp qword ptr [rdi - 8], 0x20000",
+                "jae {marked}",
                 "jmp qword ptr [rip + {real}]",
                 marked = sym $marked,
                 real = sym real::FREE,

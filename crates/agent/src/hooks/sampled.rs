@@ -1,8 +1,8 @@
 //! Sampled mode, the system's allocator: what happens when a countdown has run out.
 //!
-//! A sampled block starts at a page (or, a large block of glibc, is a mapping of its own, which starts 16 bytes after a page), so a
-//! free looks at the low bits of the address and at nothing else. The block is the allocator's own: it stays good
-//! when the hooks are gone.
+//! A sampled block starts at a page, or it is a large one of glibc, which says its size in the word before it: so a free looks at
+//! the low bits of the address and at that word, and at nothing else. Large blocks are never moved to a page: glibc would then
+//! take each from the kernel and give it back. The block is the allocator's own: it stays good when the hooks are gone.
 //!
 //! Unsafe: reallocates, copies and frees the caller's blocks on its behalf.
 #![allow(unsafe_code)]
@@ -18,22 +18,23 @@ use crate::ring::{add, header};
 use crate::sampler::{forget, may_be_sampled, note, shard};
 use crate::{hooks, lock, real};
 
-/// Blocks from this size on may be mappings of their own (glibc's `M_MMAP_THRESHOLD` at its lowest).
+/// Blocks from this size on are large. The entries in `arch` know the number.
 const LARGE_BYTES: usize = 128 << 10;
-/// glibc marks a block that is a mapping of its own in the word before it (malloc.c, `IS_MMAPPED`).
-const IS_MMAPPED: usize = 2;
+/// What glibc keeps in the low bits of the size before a block (malloc.c, `SIZE_BITS`).
+const SIZE_BITS: usize = 7;
 
 /// Whether the allocator is glibc's. Its blocks may be recognised by the word before them.
 pub(crate) static IS_GLIBC: AtomicBool = AtomicBool::new(false);
 
-/// Whether the address of a block is one that samples have.
+/// Whether a block is one that samples may have: at a page, or large.
 fn is_marked(ptr: usize) -> bool {
-    match ptr % PAGE_BYTES {
-        0 => true,
-        // SAFETY: the word before a block of glibc is its size; it lies in the same page here.
-        16 => IS_GLIBC.load(Relaxed) && unsafe { load::<usize>(ptr - 8) } & IS_MMAPPED != 0,
-        _ => false,
-    }
+    ptr.is_multiple_of(PAGE_BYTES) || is_large(ptr)
+}
+
+/// Whether glibc says that a block that is not at a page is large.
+fn is_large(ptr: usize) -> bool {
+    // SAFETY: the word before a block of glibc is its size; it lies in the same page here.
+    IS_GLIBC.load(Relaxed) && unsafe { load::<usize>(ptr - 8) } & !SIZE_BITS >= LARGE_BYTES
 }
 
 /// Whether the block is perhaps a sample.
@@ -65,21 +66,13 @@ pub(crate) fn record_free(allocator: Allocator, ptr: usize) {
 
 /// A block with the mark of a sample, or a plain one where there is none: (block, whether it is marked).
 pub(crate) fn marked_block(size: usize) -> (usize, bool) {
-    if size < LARGE_BYTES {
-        let block = real::aligned(PAGE_BYTES, size);
-        return if block == 0 { (real::malloc(size), false) } else { (block, true) };
-    }
-    let plain = real::malloc(size);
-    if plain == 0 || is_marked(plain) {
-        return (plain, plain != 0);
+    if size >= LARGE_BYTES && IS_GLIBC.load(Relaxed) {
+        let block = real::malloc(size);
+        return (block, block != 0);
     }
     match real::aligned(PAGE_BYTES, size) {
-        0 => (plain, false),
-        block => {
-            // SAFETY: got above, given to nobody.
-            unsafe { real::free(plain) };
-            (block, true)
-        }
+        0 => (real::malloc(size), false),
+        block => (block, true),
     }
 }
 
@@ -99,17 +92,12 @@ fn give_zeroed(allocator: Allocator, n: usize, size: usize) -> usize {
     let Some(n_bytes) = n.checked_mul(size).filter(|_| shard().is_due()) else {
         return real::calloc(n, size);
     };
-    if n_bytes >= LARGE_BYTES {
-        // A mapping is zeroed and marked already; what is not goes unrecorded into the next countdown's hands.
+    if n_bytes >= LARGE_BYTES && IS_GLIBC.load(Relaxed) {
         let block = real::calloc(n, size);
-        if block != 0 && is_marked(block) {
-            record(allocator, block, n_bytes);
-            return block;
-        }
         if block != 0 {
-            // SAFETY: got above, given to nobody.
-            unsafe { real::free(block) };
+            record(allocator, block, n_bytes);
         }
+        return block;
     }
     let (block, is_marked) = marked_block(n_bytes);
     if block == 0 {
