@@ -147,6 +147,8 @@ impl Drain {
     /// Switches the recording on or off.
     pub fn set_recording(&self, on: bool) {
         self.shared.control().recording.store(on.into(), Ordering::Release);
+        // Agents look at the word when we have moved: at once, not after the next round.
+        self.beat();
     }
 
     /// One turn: reads every ring once, obeys commands, ends the slice if it is time.
