@@ -70,7 +70,7 @@ struct Clones {
 pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Taken, Fault> {
     let pid = plan.stop.pid;
     let mappings = heapray_linux::mappings(pid).map_err(|error| unreadable(pid, &error))?;
-    let at = inject::find_instruction(pid, &mappings).ok_or(Fault::new(Step::Instruction, pid, 0))?;
+    let at = inject::instruction_of(pid, &mappings)?;
     let leftovers = reap::leftovers(pid);
     hook.reached(1);
     let (begin, stopped, seat) = stop(plan.stop, signals)?;

@@ -110,7 +110,7 @@ pub(crate) fn sit(
 ) -> Result<(Instant, Stopped, Seat), Fault> {
     let pid = stop.pid;
     let mappings = heapray_linux::mappings(pid).map_err(|error| copy::unreadable(pid, &error))?;
-    let at = inject::find_instruction(pid, &mappings).ok_or(Fault::new(Step::Instruction, pid, 0))?;
+    let at = inject::instruction_of(pid, &mappings)?;
     let (begin, stopped, thread) = copy::stop(stop, signals)?;
     if let Some(held) = stopped.held.iter().find(|held| !held.registers.is_native()) {
         return Err(Fault::new(Step::Native, held.tracee.0, 0));

@@ -42,6 +42,15 @@ pub(crate) fn find_instruction(pid: i32, mappings: &[Mapping]) -> Option<u64> {
     })
 }
 
+/// As [`find_instruction`]. A target that has been killed has no mappings any more: it is gone.
+pub(crate) fn instruction_of(pid: i32, mappings: &[Mapping]) -> Result<u64, Fault> {
+    let has_ended = || heapray_linux::stat(pid).map_or(true, |stat| matches!(stat.state, 'Z' | 'X'));
+    find_instruction(pid, mappings).ok_or_else(|| match mappings.is_empty() || has_ended() {
+        true => Fault::new(Step::Gone, pid, 0),
+        false => Fault::new(Step::Instruction, pid, 0),
+    })
+}
+
 /// Whether the instruction still stands at `at`: the target may have executed another program meanwhile.
 pub(crate) fn is_instruction(pid: i32, at: u64) -> bool {
     let mut text = heapray_linux::arch::SYSCALL_INSTRUCTION;
