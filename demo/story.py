@@ -110,7 +110,7 @@ def story(options):
         wrong.append(f"the leak: exit status {status}, {HOLDER} {'named' if HOLDER in text else 'not named'}")
     if load.failed:
         wrong.append(f"the leaking service lost {load.failed} requests")
-    say("Where are they allocated? The same service, recorded from its start at about 1 % of its time")
+    say("Where are they allocated? The same service, recorded from its start")
     wrong += record(options)
     say("The one-line fix, in a copy")
     folder = fixed_copy(options)
