@@ -140,7 +140,8 @@ fn parse_signal(text: &str) -> Result<i32, String> {
     })
 }
 
-/// Seed of the samples, so that a run can be repeated: `HEAPRAY_SEED`, 0 (from the clock) where it is not set.
+/// Seed of the samples: `HEAPRAY_SEED`, 0 (from the clock) where it is not set. Addresses have a part in the draws of threads, so a
+/// seed alone does not repeat a run.
 pub(crate) fn seed() -> u64 {
     std::env::var("HEAPRAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
