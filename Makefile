@@ -12,6 +12,8 @@ CROSS  := aarch64-unknown-linux-gnu
 VENV   := .demo/venv
 VENV_TEST := .demo/venv-test
 VENV_BENCH := .demo/venv-bench
+ROOT_NEWER := target/newer-pythons
+WHEELS := greenlet==3.5.6 $(VENV_TEST)/bin/python 3.10 3.11 3.12 3.13 3.14 3.15
 
 # Whether heapray leaks is right about programs whose truth is known: a few for every kind of verdict, or all of them.
 SCORE := $(VENV_TEST)/bin/python -B tests/leaks/score.py --heapray $(TARGET)/debug/heapray
@@ -50,11 +52,12 @@ test-full: check pythons
 	for python in $(GUESTS); do $(GUEST) --python $$python --list long --modes sampled,objects,malloc --out benches/results/guest.md || exit 1; done
 	HEAPRAY_FULL=1 cargo test --workspace --no-fail-fast
 
-# The interpreters and packages that tests run on. Newer Pythons need root and a Debian mirror; tests do without.
+# The interpreters, packages and allocators that tests run on. Newer Pythons need root and a Debian mirror; tests do without.
 pythons:
-	testkit/setup.sh apt gdb=gdb
+	testkit/setup.sh apt gdb=gdb libjemalloc.so.2=libjemalloc2 'libmimalloc.so.[0-9]=^libmimalloc[0-9.]+$$'
 	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
-	testkit/newer-pythons.sh target/newer-pythons || true
+	testkit/setup.sh wheels .demo/wheels $(WHEELS)
+	! testkit/newer-pythons.sh $(ROOT_NEWER) || testkit/setup.sh wheels $(ROOT_NEWER)/wheels $(WHEELS)
 
 bench:
 	testkit/setup.sh venv $(VENV_BENCH) benches/requirements.txt $(PYTHON)

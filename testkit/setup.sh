@@ -2,8 +2,11 @@
 # Makes what a build or a test needs and does nothing where it is there already.
 #
 #   setup.sh venv DIR REQUIREMENTS [PYTHON]   a virtual environment in DIR with the pinned packages
+#   setup.sh wheels DIR PACKAGE PYTHON VERSION ...   one pinned package for each of these Python versions, in DIR/VERSION,
+#                                             by the pip of PYTHON
 #   setup.sh rust                             the toolchain's components and the second target
-#   setup.sh apt PROGRAM=PACKAGE ...          Debian packages of missing programs (as root; otherwise says what to install)
+#   setup.sh apt NAME=PACKAGE ...             Debian packages of missing programs, or of shared libraries (NAME with .so; may be a
+#                                             pattern), as root; otherwise says what to install
 set -euo pipefail
 
 install() {
@@ -15,10 +18,17 @@ install() {
         { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null; }
 }
 
+present() {
+    case $1 in
+        *.so*) compgen -G "/usr/lib/$(uname -m)-linux-gnu/$1" >/dev/null ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
 apt_() {
     local missing=()
     for pair in "$@"; do
-        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+        present "${pair%%=*}" || missing+=("${pair#*=}")
     done
     ((${#missing[@]} == 0)) || install "${missing[@]}"
 }
@@ -34,6 +44,19 @@ venv() {
     printf '%s' "$want" >"$dir/.ready"
 }
 
+wheels() {
+    local dir=$1 package=$2 python=$3 have
+    shift 3
+    have=$(cat "$dir/.ready" 2>/dev/null || true)
+    [[ $have == "$package $*" ]] && return
+    rm -rf "$dir"
+    for version in "$@"; do
+        "$python" -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps \
+            --only-binary :all: --python-version "$version" --target "$dir/$version" "$package"
+    done
+    printf '%s' "$package $*" >"$dir/.ready"
+}
+
 rust() {
     command -v rustup >/dev/null || return 0
     rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install >/dev/null
@@ -43,7 +66,8 @@ rust() {
 
 case ${1:-} in
     venv) shift; venv "$@" ;;
+    wheels) shift; wheels "$@" ;;
     rust) rust ;;
     apt) shift; apt_ "$@" ;;
-    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

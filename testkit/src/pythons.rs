@@ -49,6 +49,21 @@ impl Python {
         known && self.implementation == "cpython" && self.abi_flags.is_empty()
     }
 
+    /// The folder with the packages that `make test` gets for every version (greenlet), as seen inside `root`.
+    pub fn wheels(&self) -> PathBuf {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../.demo/wheels");
+        let folder =
+            Path::new(if self.root.is_some() { "/wheels" } else { here }).join(format!("3.{}", self.minor()));
+        let outside = self.outside(&folder);
+        assert!(
+            outside.exists(),
+            "no packages for {} in {}: run make test once",
+            self.version(),
+            outside.display()
+        );
+        folder
+    }
+
     /// Where `path`, a path of the interpreter's world, lies in ours.
     pub fn outside(&self, path: &Path) -> PathBuf {
         match &self.root {

@@ -1,4 +1,4 @@
-//! Suspended greenlets, on the interpreters that have the `greenlet` package.
+//! Suspended greenlets, on every interpreter.
 
 use heapray_cpython::{Label, Runtime, Sink, Strength, code, greenlets, strings};
 use heapray_testkit::{Target, find_pythons};
@@ -15,11 +15,8 @@ impl Sink for Edges {
 
 const SCRIPT: &str = "
 import sys
-try:
-    from greenlet import greenlet, getcurrent
-except ImportError:
-    print('none', flush=True)
-    sys.stdin.readline()
+sys.path.insert(0, 'WHEELS')
+from greenlet import greenlet, getcurrent
 class Thing: pass
 main = getcurrent()
 def inner(argument):
@@ -39,12 +36,10 @@ sys.stdin.readline()
 #[test]
 fn suspended_greenlets_hold_the_locals_of_their_frames() {
     for python in find_pythons() {
-        let mut target = Target::start(python, SCRIPT);
-        let first = target.line();
-        if first == "none" {
-            continue;
-        }
-        let in_outer: u64 = first.parse().expect("an id");
+        let wheels = python.wheels();
+        let wheels = wheels.to_str().expect("a path in UTF-8");
+        let mut target = Target::start(python, &SCRIPT.replace("WHEELS", wheels));
+        let in_outer: u64 = target.line().parse().expect("an id");
         let inner = target.numbers();
         let said = target.numbers();
         let mem = target.memory();
