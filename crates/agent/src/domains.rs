@@ -163,7 +163,7 @@ fn set_arena(table: &[usize; 3]) {
 
 /// Whether two addresses of code lie in the same object.
 fn is_beside(one: usize, other: usize) -> bool {
-    objects::list(0)
+    objects::list()
         .and_then(|list| objects::containing(list, one))
         .and_then(|object| object.tables())
         .is_some_and(|tables| (tables.range.0..tables.range.1).contains(&other))

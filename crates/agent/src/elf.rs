@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn symbols_are_found_as_the_loader_finds_them() {
-        let list = objects::list(0).expect("this program was loaded");
+        let list = objects::list().expect("this program was loaded");
         for name in ["malloc", "free", "posix_memalign", "dlsym", "dl_iterate_phdr", "realloc"] {
             let c_name = std::ffi::CString::new(name).expect("no zero inside");
             // SAFETY: a C text.

@@ -3,6 +3,11 @@
 //! Unsafe: follows the loader's list through its pointers.
 #![allow(unsafe_code)]
 
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
+
+use heapray_wire::ring::Start;
+
 use crate::elf::{Object, object_at};
 use crate::kernel::read_file;
 use crate::mem::load;
@@ -30,7 +35,30 @@ struct Auxiliary {
     loader_base: usize,
 }
 
+/// What who attaches has told of it.
+static PHDR: AtomicUsize = AtomicUsize::new(0);
+static N_PHDR: AtomicUsize = AtomicUsize::new(0);
+static LOADER_BASE: AtomicUsize = AtomicUsize::new(0);
+static R_DEBUG: AtomicUsize = AtomicUsize::new(0);
+
+/// Keeps what is known from outside: a process in another root may have no `/proc` to read it from.
+pub(crate) fn learn(start: &Start) {
+    PHDR.store(start.program_headers as usize, Relaxed);
+    N_PHDR.store(start.n_program_headers as usize, Relaxed);
+    LOADER_BASE.store(start.loader_base as usize, Relaxed);
+    R_DEBUG.store(start.r_debug as usize, Relaxed);
+}
+
 impl Auxiliary {
+    fn get() -> Option<Auxiliary> {
+        let told = Auxiliary {
+            phdr: PHDR.load(Relaxed),
+            n_phdr: N_PHDR.load(Relaxed),
+            loader_base: LOADER_BASE.load(Relaxed),
+        };
+        if told.phdr != 0 { Some(told) } else { Auxiliary::read() }
+    }
+
     fn read() -> Option<Auxiliary> {
         let mut buffer = [0; 1024];
         let bytes = read_file(b"/proc/self/auxv\0", &mut buffer);
@@ -67,12 +95,13 @@ impl Auxiliary {
     }
 }
 
-/// The list, from the loader's `r_debug` at this address, or found through the program's headers (0). `None` in a static
+/// The list, from the loader's `r_debug`, which the program's headers lead to where nobody told it. `None` in a static
 /// program and before the loader has finished.
-pub(crate) fn list(r_debug: usize) -> Option<List> {
-    let auxiliary = Auxiliary::read()?;
+pub(crate) fn list() -> Option<List> {
+    let auxiliary = Auxiliary::get()?;
     let program = auxiliary.program();
-    let r_debug = if r_debug == 0 { program.tables()?.r_debug } else { r_debug };
+    let told = R_DEBUG.load(Relaxed);
+    let r_debug = if told == 0 { program.tables()?.r_debug } else { told };
     if r_debug == 0 {
         return None;
     }

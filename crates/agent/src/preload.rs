@@ -21,7 +21,7 @@ pub(crate) fn run() {
     let Some(envp) = environment() else { return };
     let Some(path) = control_path(envp) else { return };
     let fd = open_shared(path);
-    let list = objects::list(0);
+    let list = objects::list();
     let file = list.and_then(|list| objects::containing(list, run as *const () as usize));
     take_out(envp, file.map_or(b"", |object| object.path()));
     if is_error(fd) {

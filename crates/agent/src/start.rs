@@ -46,7 +46,8 @@ pub(crate) fn start(start: &Start) -> i64 {
 }
 
 fn begin(start: &Start) -> i64 {
-    let Some(list) = objects::list(start.r_debug as usize) else { return START_NO_OBJECTS };
+    objects::learn(start);
+    let Some(list) = objects::list() else { return START_NO_OBJECTS };
     find_functions(list);
     if real::MALLOC.addr() == 0 || real::FREE.addr() == 0 || real::POSIX_MEMALIGN.addr() == 0 {
         return START_NO_ALLOCATOR;
@@ -113,7 +114,7 @@ pub(crate) fn stop() -> i64 {
     lock::go_idle(0);
     watch::end();
     let is_clean = domains::uninstall();
-    match objects::list(0) {
+    match objects::list() {
         Some(list) => patch::unpatch_all(list),
         None => return START_NO_OBJECTS,
     }

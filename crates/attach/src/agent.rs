@@ -18,7 +18,7 @@ use crate::preflight::{self, Target};
 use crate::recording::{self, Recording};
 use crate::shared::{SharedFile, SharedPlan};
 use crate::stop::StopPlan;
-use crate::{AttachError, agent_image, image, python};
+use crate::{AttachError, agent_image, image, place, python};
 
 /// A heart that does not beat for so long has stopped: it beats every 50 ms at least.
 const HEARTBEAT_PATIENCE: Duration = Duration::from_millis(200);
@@ -105,7 +105,8 @@ pub fn attach_agent(pid: i32, options: AttachOptions) -> Result<Attached, Attach
         image,
         shared: options.shared,
         collector: std::process::id(),
-        r_debug: heapray_linux::r_debug(pid).ok().flatten().unwrap_or(0),
+        place: heapray_linux::mappings(pid).map_or(0, |mappings| place::random(&mappings)),
+        loader: heapray_linux::loader(pid).unwrap_or_default(),
         leftovers: make_room(pid, &options)?,
     };
     let task = Task::Enter(Box::new(plan), options.detach_patience);
@@ -145,7 +146,7 @@ fn start(
             let path = format!("/proc/{}/fd/{descriptor}", guardian.pid());
             let file = std::fs::File::options().read(true).write(true).open(path);
             let shared = file.and_then(|file| SharedFile::open(file.into()));
-            let shared = shared.map_err(|source| match lives(target) {
+            let shared = shared.map_err(|source| match target.lives() {
                 true => system("opening the recording's memory file")(source),
                 // Then the guardian is gone as well.
                 false => AttachError::Exited { pid, during: "attached to" },
@@ -238,7 +239,7 @@ impl Attached {
     /// nobody takes it out if heapray is killed too.
     pub fn check(&self) -> Result<(), AttachError> {
         let pid = self.pid;
-        if !lives(&self.target) {
+        if !self.target.lives() {
             return Err(AttachError::Exited { pid, during: "attached to" });
         }
         match self.guardian.news() {
@@ -314,7 +315,7 @@ fn conclude(target: &Target, last: Option<Message>, begin: Instant) -> Result<De
             Ok(Detached { left_mapped: reason(rest), pause, elapsed: begin.elapsed() })
         }
         Some(Message::Failed(fault)) => Err(explain(target, fault)),
-        _ if !lives(target) => Err(AttachError::Exited { pid, during: "attached to" }),
+        _ if !target.lives() => Err(AttachError::Exited { pid, during: "attached to" }),
         _ => Err(AttachError::Guardian { pid, what: "ended too early".to_owned() }),
     }
 }
@@ -333,18 +334,13 @@ fn reason(rest: Rest) -> Option<&'static str> {
     }
 }
 
-fn lives(target: &Target) -> bool {
-    heapray_linux::stat(target.status.tgid)
-        .is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X') && stat.start_ticks == target.start_ticks)
-}
-
 fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let source = io::Error::from_raw_os_error(fault.number);
     // One that is being killed may not be a zombie yet, but has no memory and no descriptors any more.
     let is_memory = matches!(fault.step, Step::Map | Step::Write | Step::Shared);
     let is_gone = is_memory && matches!(fault.number, libc_errno::ENOENT | libc_errno::ESRCH);
-    if is_gone || !lives(target) {
+    if is_gone || !target.lives() {
         return AttachError::Exited { pid, during: "attached to" };
     }
     match fault.step {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use heapray_linux::arch::{self, Call, FunctionCall};
-use heapray_linux::{LoadImage, RemoteMemory, Tracee, options};
+use heapray_linux::{LoadImage, Loader, RemoteMemory, Tracee, options};
 use heapray_wire::ring::{self, PythonSymbols, RING_MAGIC, RING_VERSION, SLOT_CLAIMING, SLOT_LIVE, Start};
 
 use crate::arena::{Arena, Stage};
@@ -43,7 +43,9 @@ pub(crate) struct EnterPlan {
     pub(crate) image: LoadImage,
     pub(crate) shared: SharedPlan,
     pub(crate) collector: u32,
-    pub(crate) r_debug: u64,
+    pub(crate) loader: Loader,
+    /// Where the agent is mapped, if there is room when the target stands still.
+    pub(crate) place: u64,
     /// Memory and descriptors that an earlier run has left in the target.
     pub(crate) leftovers: Leftovers,
 }
@@ -184,7 +186,9 @@ fn put_in(plan: &EnterPlan, seat: Seat, hook: &Hook, done: &mut Done) -> Result<
     clean(&plan.leftovers, seat)?;
     let len_bytes = Arena::bytes_for(&plan.image);
     let protection = PROT_READ | PROT_EXEC;
-    let base = done.map(seat, &map_call(len_bytes, protection, MAP_PRIVATE_ANONYMOUS, (u64::MAX, 0)))?;
+    let mut call = map_call(len_bytes, protection, MAP_PRIVATE_ANONYMOUS, (u64::MAX, 0));
+    call.args[0] = plan.place;
+    let base = done.map(seat, &call)?;
     let mut arena = Arena::at(base, &plan.image).ok_or(Fault::new(Step::Refused, 0, 0))?;
     seat.write(base, &arena.first_page(&[]))?;
     hook.reached(3);
@@ -259,10 +263,12 @@ fn claim(shared: &SharedFile, state: u32) {
 /// The bytes of the argument of `heapray_start`: `ring::Start`, all of whose fields are numbers. Of Python nothing is told:
 /// the agent finds it by itself, as it must where it is preloaded.
 fn start_argument(plan: &EnterPlan, arena: &Arena) -> Vec<u8> {
-    const { assert!(size_of::<Start>() == 8 * (6 + PYTHON_WORDS) && offset_of!(Start, python) == 48) };
+    const { assert!(size_of::<Start>() == 8 * (8 + PYTHON_WORDS) && offset_of!(Start, python) == 64) };
     let version = u64::from(RING_VERSION) | (FIRST_SLOT as u64) << 32;
-    let words = [RING_MAGIC, version, arena.control.start, arena.slot.start, plan.r_debug, 0];
-    words.into_iter().chain([0; PYTHON_WORDS]).flat_map(u64::to_le_bytes).collect()
+    let Loader { program_headers, n_program_headers, base, r_debug } = plan.loader;
+    let areas = [RING_MAGIC, version, arena.control.start, arena.slot.start];
+    let loader = [r_debug, program_headers, n_program_headers, base];
+    areas.into_iter().chain(loader).chain([0; PYTHON_WORDS]).flat_map(u64::to_le_bytes).collect()
 }
 
 /// Has the target call `heapray_start`.

@@ -262,9 +262,7 @@ pub(crate) fn explain(target: &Target, fault: Fault) -> AttachError {
     let pid = target.status.tgid;
     let tid = fault.tid;
     let source = std::io::Error::from_raw_os_error(fault.number);
-    let lives = heapray_linux::stat(pid)
-        .is_ok_and(|stat| stat.state != 'Z' && stat.start_ticks == target.start_ticks);
-    if !lives {
+    if !target.lives() {
         // Whatever failed, this is why.
         return AttachError::Exited { pid, during: "copied" };
     }
@@ -276,10 +274,6 @@ pub(crate) fn explain(target: &Target, fault: Fault) -> AttachError {
             AttachError::Stuck { pid, tid, state }
         }
         Step::Gone => AttachError::Exited { pid, during: "stopped" },
-        // A target that is being killed has no memory left to look in.
-        Step::Instruction if heapray_linux::mappings(pid).map_or(true, |mappings| mappings.is_empty()) => {
-            AttachError::Exited { pid, during: "stopped" }
-        }
         Step::Instruction => AttachError::NoInstruction { pid },
         Step::Clone => AttachError::CloneFailed { pid, reason: clone_reason(fault.number), source },
         Step::WaitsForAll => AttachError::WaitsForAll { pid, tid },

@@ -27,6 +27,7 @@ mod launch;
 mod leave;
 mod memory;
 mod message;
+mod place;
 mod preflight;
 mod preload;
 mod python;

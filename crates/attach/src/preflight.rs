@@ -9,12 +9,28 @@ const SAFETY_BYTES: u64 = 32 << 20;
 /// Helper and copy.
 const NEW_TASKS: u64 = 2;
 const CAP_SYS_PTRACE: u32 = 19;
+/// SIGKILL in a set of signals.
+const KILLED: u64 = 1 << 8;
 
 /// What the checks found out.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) status: Status,
     pub(crate) start_ticks: u64,
+}
+
+impl Target {
+    /// Whether the process is still there. One that was killed has no memory for a while before it is a zombie, and a while before
+    /// that a signal that nothing holds back.
+    pub(crate) fn lives(&self) -> bool {
+        let pid = self.status.tgid;
+        let is_same = heapray_linux::stat(pid).is_ok_and(|stat| stat.start_ticks == self.start_ticks);
+        let is_whole = |now: Status| {
+            let is_killed = (now.pending | now.shared_pending) & KILLED != 0;
+            !matches!(now.state, 'Z' | 'X') && now.size_bytes != 0 && !is_killed
+        };
+        is_same && heapray_linux::status(pid).is_ok_and(is_whole)
+    }
 }
 
 /// Checks that process `pid` can be stopped at all.

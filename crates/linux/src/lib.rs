@@ -32,7 +32,7 @@ pub use guard::{
     signals_as_descriptor, silence,
 };
 pub use load_image::{ImageSegment, LoadImage};
-pub use loader::r_debug;
+pub use loader::{Loader, loader};
 pub use maps::{Mapping, mappings, parse_mappings};
 pub use noexec::may_execute_in;
 pub use pidfd::{PidFd, kill};

@@ -6,6 +6,7 @@ use crate::RemoteMemory;
 
 const AT_PHDR: u64 = 3;
 const AT_PHNUM: u64 = 5;
+const AT_BASE: u64 = 7;
 const PT_DYNAMIC: u32 = 2;
 const PT_PHDR: u32 = 6;
 const DT_NULL: u64 = 0;
@@ -16,14 +17,39 @@ const ENTRY_BYTES: usize = 16;
 /// No program has more of either.
 const MAX_ENTRIES: u64 = 4096;
 
-/// The address of the loader's `r_debug`, from which its list of objects goes; `None` in a static program.
+/// Where a process's program and loader lie. Addresses are the process's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loader {
+    /// The program's headers (`AT_PHDR`).
+    pub program_headers: u64,
+    /// Their number (`AT_PHNUM`).
+    pub n_program_headers: u64,
+    /// The loader's first byte (`AT_BASE`); 0 in a static program.
+    pub base: u64,
+    /// The loader's `r_debug`, from which its list of objects goes; 0 in a static program.
+    pub r_debug: u64,
+}
+
+/// What the kernel and the loader tell of a process's program.
 ///
 /// # Errors
 /// Those of reading `/proc/PID/auxv` and the program's headers in its memory.
-pub fn r_debug(pid: i32) -> io::Result<Option<u64>> {
+pub fn loader(pid: i32) -> io::Result<Loader> {
     let auxv = std::fs::read(format!("/proc/{pid}/auxv"))?;
-    let of = |kind: u64| auxv.chunks_exact(16).find(|pair| word(pair, 0) == kind).map(|pair| word(pair, 8));
-    let (Some(headers), Some(n)) = (of(AT_PHDR), of(AT_PHNUM)) else { return Ok(None) };
+    let of = |kind: u64| {
+        auxv.chunks_exact(16).find(|pair| word(pair, 0) == kind).map_or(0, |pair| word(pair, 8))
+    };
+    let loader = Loader {
+        program_headers: of(AT_PHDR),
+        n_program_headers: of(AT_PHNUM),
+        base: of(AT_BASE),
+        r_debug: 0,
+    };
+    let r_debug = r_debug(pid, loader.program_headers, loader.n_program_headers)?;
+    Ok(Loader { r_debug: r_debug.unwrap_or(0), ..loader })
+}
+
+fn r_debug(pid: i32, headers: u64, n: u64) -> io::Result<Option<u64>> {
     let memory = RemoteMemory::new(pid);
     let table = read(&memory, headers, n, HEADER_BYTES)?;
     let address = |kind: u32| {
@@ -60,11 +86,12 @@ mod tests {
     #[test]
     fn our_own_loader_keeps_a_list() {
         let pid = std::process::id().cast_signed();
-        let address = r_debug(pid).expect("own memory").expect("a test is linked dynamically");
+        let found = loader(pid).expect("own memory");
+        assert!(found.program_headers != 0 && found.n_program_headers > 1 && found.base != 0, "{found:?}");
         let mut bytes = [0; 16];
-        assert_eq!(RemoteMemory::new(pid).read(address, &mut bytes).expect("own memory"), 16);
+        assert_eq!(RemoteMemory::new(pid).read(found.r_debug, &mut bytes).expect("own memory"), 16);
         // struct r_debug (link.h): version, then the first of the list, which is not empty.
         assert!(word(&bytes, 0) as u32 >= 1 && word(&bytes, 8) != 0);
-        assert!(r_debug(i32::MAX).is_err());
+        assert!(loader(i32::MAX).is_err());
     }
 }

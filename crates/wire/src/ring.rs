@@ -246,8 +246,13 @@ pub struct Start {
     pub slot: u64,
     /// The loader's `r_debug`; 0: found through the program's headers.
     pub r_debug: u64,
-    /// For later use.
-    pub reserved: u64,
+    /// `AT_PHDR`, `AT_PHNUM` and `AT_BASE` of the target's auxiliary vector; 0: the agent reads them from its own `/proc`, which
+    /// a target in another root need not have.
+    pub program_headers: u64,
+    /// See `program_headers`.
+    pub n_program_headers: u64,
+    /// See `program_headers`.
+    pub loader_base: u64,
     /// What was found of Python.
     pub python: PythonSymbols,
 }
@@ -352,6 +357,6 @@ mod tests {
         assert_eq!(offset_of!(Control, heartbeat), 56);
         assert_eq!(offset_of!(SlotHeader, start_id), 8);
         assert_eq!(offset_of!(SlotHeader, lost_events), 64);
-        assert_eq!(offset_of!(Start, python), 48);
+        assert_eq!(offset_of!(Start, python), 64);
     }
 }
