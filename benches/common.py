@@ -87,12 +87,20 @@ def python_version(python):
     return subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def table(header, rows):
+    """Markdown."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+
+
 def write(name, title, notes, header, rows):
-    """Writes benches/results/NAME.md, and prints it."""
-    lines = [f"# {title}", "", f"{machine()}; {date.today()}. {notes}", ""]
-    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    text = "\n".join(lines) + "\n"
+    """Writes benches/results/NAME.md with one table, and prints it."""
+    write_page(name, title, notes, [table(header, rows)])
+
+
+def write_page(name, title, notes, parts):
+    """Writes benches/results/NAME.md: what was measured, and where, then the parts; and prints it."""
+    text = "\n".join([f"# {title}", "", f"{machine()}; {date.today()}. {notes}", "", *parts])
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / f"{name}.md").write_text(text)
     print(text)

@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from common import machine, python_version  # noqa: E402
+from common import machine, python_version, table  # noqa: E402
 
 WORKLOADS = "calls records churn json_trips deep generators tasks arrays threads service imports".split()
 
@@ -154,12 +154,6 @@ def median_of(runs, name, key):
 def spread(values, digits=3):
     """`median (lowest to highest)`."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def table(header, rows):
-    """Markdown."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
 
 
 def workload_rows(name, runs):
