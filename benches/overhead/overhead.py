@@ -3,7 +3,7 @@
 
     overhead.py --heapray BINARY --python PYTHON [-n 5] [--only calls,records] [--tools plain,sampled] [--name 3.13]
 
-PYTHON needs memray, numpy, pandas, flask and pyperformance (benches/overhead/setup.sh makes such environments).
+PYTHON needs benches/overhead/requirements.txt (testkit/setup.sh venv makes such an environment).
 CPU seconds are those of the whole process tree, the collector's among them. A ratio is taken pair by pair, each run to
 the plain run of its round. Writes benches/results/overhead-NAME.md and prints as it goes.
 """
