@@ -4,6 +4,7 @@
 #   setup.sh venv DIR REQUIREMENTS [PYTHON]   a virtual environment in DIR with the pinned packages
 #   setup.sh wheels DIR PACKAGE PYTHON VERSION ...   one pinned package for each of these Python versions, in DIR/VERSION,
 #                                             by the pip of PYTHON
+#   setup.sh source DIR PACKAGE PYTHON        the unpacked source distribution of a pinned package, by the pip of PYTHON
 #   setup.sh rust                             the toolchain's components and the second target
 #   setup.sh apt NAME=PACKAGE ...             Debian packages of missing programs, or of shared libraries (NAME with .so; may be a
 #                                             pattern), as root; otherwise says what to install
@@ -57,6 +58,16 @@ wheels() {
     printf '%s' "$package $*" >"$dir/.ready"
 }
 
+source_() {
+    local dir=$1 package=$2 python=$3
+    [[ $(cat "$dir/.ready" 2>/dev/null) == "$package" ]] && return
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary "${package%%==*}" --dest "$dir" "$package"
+    tar -xzf "$dir"/*.tar.gz --strip-components 1 -C "$dir"
+    printf '%s' "$package" >"$dir/.ready"
+}
+
 rust() {
     command -v rustup >/dev/null || return 0
     rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install >/dev/null
@@ -67,7 +78,8 @@ rust() {
 case ${1:-} in
     venv) shift; venv "$@" ;;
     wheels) shift; wheels "$@" ;;
+    source) shift; source_ "$@" ;;
     rust) rust ;;
     apt) shift; apt_ "$@" ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
