@@ -27,13 +27,13 @@ RECORD = {
 # A question, heapray's way to ask and memray's; what memray cannot answer from an aggregated file is asked of the other only.
 QUESTIONS = [
     ("flamegraph of the peak", "flamegraph {file} --what peak -o {out}.svg", "flamegraph -f -o {out}.html {file}"),
+    ("lines that hold most at the end", "top {file}", "table --leaks -f -o {out}.html {file}"),
     ("flamegraph of what is live at the end", "flamegraph {file} -o {out}.svg", "flamegraph --leaks -f -o {out}.html {file}"),
     (
         "flamegraph of what was freed soon",
         "flamegraph {file} --what temporary -o {out}.svg",
         "flamegraph --temporary-allocations -f -o {out}.html {file}",
     ),
-    ("lines that hold most at the end", "top {file}", "table --leaks -f -o {out}.html {file}"),
     ("functions that hold most", "top {file} --by function", "summary {file}"),
     ("sizes, allocators, totals", "stats {file}", "stats {file}"),
 ]
