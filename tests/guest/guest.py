@@ -10,6 +10,7 @@ package (pyenv's and python.org's do, Debian's do not).
 
 import argparse
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -214,7 +215,8 @@ def write(path, title, what, rows):
         head = (
             f"# {title}\n\n{what}, plain and under each mode. One that came out otherwise was run again on both sides, with its file: "
             "those that differed again are listed, the others are unsteady, with or without heapray. Tests that ask CPython whose functions "
-            "its allocators are see that heapray has set them (docs/attach.md).\n\n"
+            "its allocators are see that heapray has set them (docs/attach.md). "
+            f"Machine: {os.cpu_count()} cores, Linux {platform.release()}; seconds are of the clock, beside whatever else ran.\n\n"
         )
         path.write_text(head + "| " + " | ".join(header) + " |\n" + "|" + "---|" * len(header) + "\n")
     with open(path, "a") as file:
