@@ -74,6 +74,8 @@ def main():
     parser.add_argument("--gunicorn", type=Path)
     parser.set_defaults(modes="sampled,malloc,objects", timeout=60)
     args = parser.parse_args()
+    # NumPy's tests build an extension, with meson and ninja.
+    os.environ["PATH"] = f"{Path(args.python).parent}:{os.environ['PATH']}"
     code = "import sysconfig; print(sysconfig.get_path('platlib'))"
     packages = Path(subprocess.run([args.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
     makers = {
