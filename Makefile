@@ -13,6 +13,7 @@ VENV   := .demo/venv
 VENV_TEST := .demo/venv-test
 VENV_BENCH := .demo/venv-bench
 VENV_GUEST := .demo/venv-guest
+VENV_PEERS := .demo/venv-overhead
 ROOT_NEWER := target/newer-pythons
 WHEELS := greenlet==3.5.6 $(VENV_TEST)/bin/python 3.10 3.11 3.12 3.13 3.14 3.15
 
@@ -51,6 +52,7 @@ check:
 test: check pythons
 	cargo build --package heapray
 	$(SCORE) --interval 5s --snapshots 4 --jobs 4 $(SOME_STORIES)
+	$(PYTHON) -B benches/instructions.py $(TARGET)/debug/heapray $(PYTHON) $(GUESTS) --check
 	for python in $(lastword $(sort $(GUESTS))); do $(GUEST) --python $$python || exit 1; done
 	$(MEMCHECK)
 	cargo test --workspace --no-fail-fast
@@ -76,7 +78,9 @@ pythons:
 bench:
 	testkit/setup.sh venv $(VENV_BENCH) benches/requirements.txt $(PYTHON)
 	cargo build --release --package heapray
-	benches/run.sh $(TARGET)/release/heapray $(CURDIR)/$(VENV_BENCH)/bin/python
+	testkit/setup.sh venv $(VENV_PEERS) benches/overhead/requirements.txt $(PYTHON)
+	testkit/setup.sh apt valgrind=valgrind
+	benches/run.sh $(TARGET)/release/heapray $(CURDIR)/$(VENV_BENCH)/bin/python $(CURDIR)/$(VENV_PEERS)/bin/python
 
 clean:
 	cargo clean
