@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,8 @@ class Runner:
     """Some tests of one Python and how to run them under a mode ("plain" is none)."""
 
     def __init__(self, args, label, files):
+        # Shells ignore it for what runs in the background, and so would all that is started from here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.args, self.label, self.files = args, label, files
         self.folder = Path(tempfile.mkdtemp(prefix="heapray-guest-"))
         self.n_runs = 0
@@ -142,7 +145,7 @@ class Guest(Runner):
         self.version, where = answer[0], Path(answer[1].strip())
         paths = {name: where / Path(*name.split(".")) for name in names}
         known = [name for name in dict.fromkeys(names) if paths[name].is_dir() or paths[name].with_suffix(".py").exists()]
-        super().__init__(args, f"{self.version} {args.list}", known)
+        super().__init__(args, f"{self.version} {args.only or args.list}", known)
 
     def words(self, report, names):
         words = [self.python, "-m", "test", f"-j{self.args.jobs}", "--timeout", str(self.args.timeout), "--junit-xml", report]
