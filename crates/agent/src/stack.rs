@@ -13,6 +13,8 @@ mod native;
 mod payload;
 pub(crate) mod peek;
 pub(crate) mod python;
+mod recursion;
+mod sites;
 mod text;
 mod texts;
 mod threads;
@@ -31,8 +33,9 @@ use crate::stack::codes::Codes;
 use crate::stack::native::Native;
 use crate::stack::peek::Peek;
 use crate::stack::python::{Holds, Python};
+use crate::stack::sites::Sites;
 use crate::stack::texts::Texts;
-use crate::stack::threads::{Level, Thread, Threads};
+use crate::stack::threads::{Level, STALE, Thread, Threads};
 use crate::stack::tree::{Frame, Tree};
 
 /// All that is known of stacks in this process.
@@ -50,6 +53,7 @@ struct Places {
     tree: Tree,
     codes: Codes,
     texts: Texts,
+    sites: Sites,
     /// Changes whenever nodes that threads remember may be unknown to the collector.
     ring: u32,
     path: Array<u32>,
@@ -62,6 +66,7 @@ impl Stacks {
             tree: Tree::new(),
             codes: Codes::new(),
             texts: Texts::new(),
+            sites: Sites::new(),
             ring: 1,
             path: Array::new(),
         };
@@ -241,13 +246,30 @@ impl Places {
         emit: &mut impl Emit,
     ) -> u32 {
         let is_same = thread.marks == self.marks();
+        let changed = if is_same { self.recall(thread, changed) } else { 0 };
         match thread.levels.as_slice().last() {
             Some(leaf) if is_same && changed == thread.levels.len() => leaf.node,
-            _ => {
-                let changed = if is_same { changed } else { 0 };
-                self.rebuild(peek, python, (thread, changed), emit)
-            }
+            _ => self.rebuild(peek, python, (thread, changed), emit),
         }
+    }
+
+    /// Gives levels of `thread` from `changed` on the nodes that they had when a thread was last at the same sites; answers the
+    /// first that was at none. The thread's marks are the current ones.
+    #[inline]
+    fn recall(&self, thread: &mut Thread, changed: usize) -> usize {
+        let mut outer = match changed.checked_sub(1) {
+            Some(idx) => thread.levels.as_slice().get(idx).map_or(STALE, |level| level.node),
+            None if thread.cut.is_some() => STALE,
+            None => thread.root,
+        };
+        let mut idx = changed;
+        for level in thread.levels.as_mut_slice().get_mut(changed..).unwrap_or_default() {
+            let Some(node) = self.sites.find(thread.marks, outer, level) else { break };
+            (level.node, level.recursion) = (node, 1);
+            outer = node;
+            idx += 1;
+        }
+        idx
     }
 
     /// Gives the levels of `thread` from `changed` on their nodes; answers the innermost one's.
@@ -266,8 +288,10 @@ impl Places {
             (None, Some(reason)) => self.tree.child(root, Frame::cut(reason)).unwrap_or(root),
             (None, None) => root,
         };
+        self.sites.keep_for(self.marks());
         let mut is_full = false;
-        for level in thread.levels.as_mut_slice().get_mut(changed..).unwrap_or_default() {
+        for idx in changed..thread.levels.len() {
+            let Some((outer, level)) = thread.levels.split_mut(idx) else { break };
             let shown = match (level.instruction, python) {
                 (native::NATIVE, _) => {
                     UserFrame::Shown(Frame { kind: NodeKind::Native, a: level.code, b: 0 })
@@ -278,9 +302,17 @@ impl Places {
                 (_, Some(python)) => self.user_frame(peek, python, level),
                 (_, None) => UserFrame::Torn,
             };
+            let outer_node = node;
+            let is_site = matches!(shown, UserFrame::Shown(Frame { kind: NodeKind::Python, .. }));
             let frame = match shown {
                 UserFrame::Hidden => None,
-                UserFrame::Shown(frame) => Some(frame),
+                UserFrame::Shown(frame) | UserFrame::Early(frame) => {
+                    // The interpreter's own functions call themselves for every call of a program's.
+                    if frame.kind == NodeKind::Python {
+                        node = recursion::parent(&mut self.tree, outer, level, node);
+                    }
+                    Some(frame)
+                }
                 // What lies further out was reached through a frame that is none.
                 UserFrame::Torn => {
                     node = root;
@@ -294,8 +326,14 @@ impl Places {
                 });
             }
             level.node = node;
+            if is_site && !is_full && level.recursion == 1 {
+                self.sites.put(outer_node, level);
+            }
         }
         let is_told = self.tell(peek, python.map(|python| &python.codes), node, emit);
+        if !is_told || !watch::is_on() {
+            self.sites.forget();
+        }
         thread.marks = if is_told { self.marks() } else { [0; 2] };
         if is_told { node } else { UNKNOWN_NODE }
     }
@@ -308,6 +346,7 @@ impl Places {
             return UserFrame::Hidden;
         }
         let Some(code) = self.codes.id(peek, &python.codes, level.code) else { return UserFrame::Torn };
+        let mut is_early = false;
         let offset = match (layout.frames, layout.code_instructions) {
             (Frames::Structs, Some(instructions)) => {
                 let first = level.code + u64::from(instructions);
@@ -315,14 +354,16 @@ impl Places {
                 let traceable = layout.code_first_traceable.map_or(0, |offset| {
                     i64::from(peek.int(level.code + u64::from(offset)).cast_signed()) * 2
                 });
-                if owner != Some(OWNED_BY_GENERATOR) && offset < traceable {
+                if offset < traceable && owner != Some(OWNED_BY_GENERATOR) {
                     return UserFrame::Hidden;
                 }
+                is_early = offset < traceable;
                 offset
             }
             _ => i64::from((level.instruction as u32).cast_signed()) * 2,
         };
-        UserFrame::Shown(Frame::python(code, i32::try_from(offset).unwrap_or(-1).max(-1)))
+        let frame = Frame::python(code, i32::try_from(offset).unwrap_or(-1).max(-1));
+        if is_early { UserFrame::Early(frame) } else { UserFrame::Shown(frame) }
     }
 
     /// Tells the collector of `leaf` and all that leads to it, as far as it does not know; whether it does then.
@@ -362,6 +403,8 @@ enum UserFrame {
     /// Nothing: an entry of the interpreter, or a call that has not begun (`_PyFrame_IsIncomplete`).
     Hidden,
     Shown(Frame),
+    /// A generator's that has not begun; a function's at the same place would be hidden.
+    Early(Frame),
     /// No frame at all.
     Torn,
 }

@@ -40,6 +40,13 @@ impl<T> Array<T> {
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
     }
 
+    /// The elements before `idx`, and that one to be changed; `None` where there is none.
+    #[inline]
+    pub(crate) fn split_mut(&mut self, idx: usize) -> Option<(&[T], &mut T)> {
+        let (before, from) = self.as_mut_slice().split_at_mut_checked(idx)?;
+        Some((before, from.first_mut()?))
+    }
+
     /// Number of elements.
     #[inline]
     pub(crate) fn len(&self) -> usize {

@@ -104,7 +104,13 @@ impl Native {
             }
         }
         if !walk.is_complete {
-            out.push(Level { frame: 0, code: CutReason::Torn as u64, instruction: NATIVE_CUT, node: STALE });
+            out.push(Level {
+                frame: 0,
+                code: CutReason::Torn as u64,
+                instruction: NATIVE_CUT,
+                node: STALE,
+                recursion: 0,
+            });
         }
         while out.python() {}
         merged.len() > DEPTH_MAX
@@ -140,7 +146,13 @@ impl Merged<'_> {
             }
         }
         // The collector expects where a call returns to, and looks a byte before it.
-        self.push(Level { frame: frame.extent.1, code: frame.ip + 1, instruction: NATIVE, node: STALE });
+        self.push(Level {
+            frame: frame.extent.1,
+            code: frame.ip + 1,
+            instruction: NATIVE,
+            node: STALE,
+            recursion: 0,
+        });
     }
 
     /// The Python frames of the next activation; whether there is one.
@@ -201,7 +213,7 @@ mod tests {
     use super::*;
 
     fn python(code: u64) -> Level {
-        Level { frame: 0, code, instruction: 1, node: STALE }
+        Level { frame: 0, code, instruction: 1, node: STALE, recursion: 0 }
     }
 
     /// Merges native frames `ip: extent` (innermost first) with Python frames 1, 2, … of activations `anchor, end`.

@@ -29,6 +29,8 @@ pub(crate) struct Level {
     pub(crate) instruction: u64,
     /// Its node, or that of the frame further out where it is none that users know; [`STALE`] where that must be found.
     pub(crate) node: u32,
+    /// Frames of the recursion that it is in, itself included, once it has a node; 0 for what users do not see.
+    pub(crate) recursion: u32,
 }
 
 /// No node: what the level stands for has changed.
@@ -80,6 +82,8 @@ impl Thread {
 pub(crate) struct Threads {
     table: Array<Thread>,
     index: Index,
+    /// The thread that was asked for last.
+    last: u32,
     tid_place: TidPlace,
 }
 
@@ -96,7 +100,7 @@ enum TidPlace {
 impl Threads {
     /// No thread.
     pub(crate) const fn new() -> Threads {
-        Threads { table: Array::new(), index: Index::new(), tid_place: TidPlace::Unknown }
+        Threads { table: Array::new(), index: Index::new(), last: 0, tid_place: TidPlace::Unknown }
     }
 
     /// The calling thread, with its last stack or a new one; `None` without memory.
@@ -104,7 +108,10 @@ impl Threads {
     pub(crate) fn current(&mut self, peek: Peek) -> Option<&mut Thread> {
         let pointer = arch::thread_pointer() as u64;
         let table = self.table.as_slice();
-        let found = self.index.find(hash(pointer, 1), |number| table[number as usize].pointer == pointer);
+        let found = match table.get(self.last as usize) {
+            Some(thread) if thread.pointer == pointer => Some(self.last),
+            _ => self.index.find(hash(pointer, 1), |number| table[number as usize].pointer == pointer),
+        };
         let tid = match (found, self.tid_place) {
             (Some(_), TidPlace::At(offset)) => peek.int(pointer + offset),
             _ => self.ask_tid(peek, pointer),
@@ -113,6 +120,7 @@ impl Threads {
             Some(number) => number as usize,
             None => self.add(pointer)?,
         };
+        self.last = number as u32;
         let thread = self.table.as_mut_slice().get_mut(number)?;
         if thread.tid != tid {
             // The place of a thread that has ended, or the only thread of a forked child.

@@ -122,7 +122,7 @@ impl FrameShape {
     #[inline(always)]
     fn level(&self, peek: Peek, frame: u64) -> Level {
         let (code, instruction) = (self.code(peek, frame), self.instruction(peek, frame));
-        Level { frame, code, instruction, node: STALE }
+        Level { frame, code, instruction, node: STALE, recursion: 0 }
     }
 }
 
@@ -175,7 +175,7 @@ fn compare(peek: Peek, shape: &FrameShape, innermost: u64, thread: &mut Thread) 
         }
         let (code, instruction) = (shape.code(peek, frame), shape.instruction(peek, frame));
         if level.code != code || level.instruction != instruction {
-            *level = Level { frame, code, instruction, node: STALE };
+            *level = Level { frame, code, instruction, node: STALE, recursion: 0 };
             changed = idx;
         }
         if shape.mark.leave(peek, frame) {

@@ -64,6 +64,12 @@ pub(crate) fn end() {
     let _ = word.compare_exchange(ours as usize as u64, REAL.load(Relaxed), Release, Relaxed);
 }
 
+/// Whether ends are seen.
+#[inline]
+pub(crate) fn is_on() -> bool {
+    SLOT.load(Relaxed) != 0
+}
+
 /// From now on the end of the code object at `address` is of interest.
 pub(crate) fn know(address: u64) {
     let (word, bit) = place(address);

@@ -240,6 +240,7 @@ fn reason(number: u64) -> &'static str {
         n if n == CutReason::TreeFull as u64 => "too many different stacks",
         n if n == CutReason::Torn as u64 => "stack was changing",
         n if n == CutReason::ForeignThread as u64 => "stack of another thread",
+        n if n == CutReason::Recursion as u64 => "recursion, shortened",
         _ => "unknown reason",
     }
 }

@@ -140,6 +140,8 @@ pub enum CutReason {
     Torn = 4,
     /// The thread's stack belongs to somebody else.
     ForeignThread = 5,
+    /// Frames of a recursion are missing just here, further in than the mark: there were too many different stacks.
+    Recursion = 6,
 }
 
 /// How a code object's line table is to be read.
