@@ -7,9 +7,10 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use heapray_wire::ring::cells::{Cell, LOW_MASK, TAG_ALLOC, TAG_TEMPORARY, word};
-use heapray_wire::ring::{MAX_TEMPORARIES, WINDOW_CELLS};
+use heapray_wire::ring::{MAX_TEMPORARIES, WINDOW_CELLS, WINDOW_OFFSET};
 
-use crate::ring::{Ring, add, header};
+use crate::arch::prefetch;
+use crate::ring::{Ring, add, header, mapped};
 use crate::view::{TemporaryPairs, WindowPairs};
 
 /// Blocks in the window when it is emptied.
@@ -37,6 +38,13 @@ pub(crate) struct Window {
 #[inline]
 fn home(ptr: u64) -> usize {
     ((ptr >> 4).wrapping_mul(HASH) >> (64 - WINDOW_CELLS.trailing_zeros())) as usize
+}
+
+/// Has the processor fetch the window's place of a block, which a hook will look at once it has the lock and the stack.
+#[inline]
+pub(crate) fn expect(ptr: usize) {
+    let (_, slot) = mapped();
+    prefetch(slot + WINDOW_OFFSET + home(ptr as u64) % WINDOW_CELLS * size_of::<Cell>());
 }
 
 impl Window {

@@ -11,6 +11,7 @@ use heapray_wire::ring::cells::Allocator;
 use crate::mem::load;
 use crate::ring::{add, header};
 use crate::stack::python::Holds;
+use crate::window::expect;
 use crate::{lock, real};
 
 /// Largest block that is reallocated under the lock, in bytes: longer ones take time to copy.
@@ -22,6 +23,7 @@ fn given(allocator: Allocator, ptr: usize, size: usize) {
     if ptr == 0 {
         return;
     }
+    expect(ptr);
     if let Some(mut agent) = lock::enter() {
         agent.alloc(Holds::Unknown, allocator, ptr, size);
     }
@@ -33,6 +35,7 @@ fn taken(allocator: Allocator, ptr: usize) {
     if ptr == 0 {
         return;
     }
+    expect(ptr);
     match lock::enter() {
         Some(mut agent) => agent.free(ptr, allocator),
         None => lose_free(),

@@ -24,6 +24,7 @@ use crate::mem::{call2, call3, copy, zero};
 use crate::pages::PAGE_BYTES;
 use crate::sampler::{Countdown, MEM_LEFT, OBJECT_LEFT, may_be_sampled, shard};
 use crate::stack::python::Holds;
+use crate::window::expect;
 use crate::{lock, sampler};
 
 /// Largest request that the small-object allocator serves itself (Objects/obmalloc.c, `SMALL_REQUEST_THRESHOLD`).
@@ -227,6 +228,7 @@ impl Place {
 
     #[inline]
     fn exact_given(&self, block: usize, size: usize) -> usize {
+        expect(block);
         if block != 0
             && let Some(mut agent) = lock::enter()
         {
@@ -273,6 +275,7 @@ impl Place {
         if ptr == 0 {
             return self.domain.free(ctx, ptr);
         }
+        expect(ptr);
         let Some(mut agent) = lock::enter() else {
             lose_free();
             return self.domain.free(ctx, ptr);
