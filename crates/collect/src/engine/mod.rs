@@ -195,6 +195,7 @@ impl Engine {
         self.each(native, |process, writer| {
             writer.events(process);
             writer.slice(process, &span);
+            process.core.trim();
         });
         for process in &mut self.processes {
             process.take_if(|process| process.end.is_some());

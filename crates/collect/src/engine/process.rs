@@ -122,6 +122,11 @@ impl Core {
         self.live.heap_bytes() + self.cohorts.heap_bytes()
     }
 
+    /// Gives back memory that the live blocks do not need.
+    pub(crate) fn trim(&mut self) {
+        self.live.trim();
+    }
+
     /// Blocks that are alive; mappings are not among them.
     pub(crate) fn n_blocks(&self) -> u64 {
         self.live.len()
