@@ -23,12 +23,11 @@ pub(crate) fn random(mappings: &[Mapping]) -> u64 {
 
 fn within(mappings: &[Mapping], chance: u64) -> u64 {
     // `[vsyscall]` lies beyond all that can be mapped.
-    let holes = mappings.windows(2).filter(|two| two[1].start < KERNEL_START).map(|two| two[0].end..two[1].start);
+    let holes =
+        mappings.windows(2).filter(|two| two[1].start < KERNEL_START).map(|two| two[0].end..two[1].start);
     let Some(hole) = holes.max_by_key(|hole| hole.end.saturating_sub(hole.start)) else { return 0 };
     match hole.end.saturating_sub(hole.start).checked_sub(2 * MARGIN_BYTES) {
-        Some(room) if room > 0 => {
-            (hole.start + MARGIN_BYTES + chance % room).next_multiple_of(ALIGNMENT)
-        }
+        Some(room) if room > 0 => (hole.start + MARGIN_BYTES + chance % room).next_multiple_of(ALIGNMENT),
         _ => 0,
     }
 }

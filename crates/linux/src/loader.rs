@@ -36,9 +36,8 @@ pub struct Loader {
 /// Those of reading `/proc/PID/auxv` and the program's headers in its memory.
 pub fn loader(pid: i32) -> io::Result<Loader> {
     let auxv = std::fs::read(format!("/proc/{pid}/auxv"))?;
-    let of = |kind: u64| {
-        auxv.chunks_exact(16).find(|pair| word(pair, 0) == kind).map_or(0, |pair| word(pair, 8))
-    };
+    let of =
+        |kind: u64| auxv.chunks_exact(16).find(|pair| word(pair, 0) == kind).map_or(0, |pair| word(pair, 8));
     let loader = Loader {
         program_headers: of(AT_PHDR),
         n_program_headers: of(AT_PHNUM),
