@@ -71,6 +71,26 @@ fn pythons_debug_allocators_are_seen() {
     check(&[("PYTHONMALLOC", "malloc_debug")], false);
 }
 
+/// All that a program does which has ended before the collector has looked at it once.
+const BRIEF: &str =
+    "import os\ndef work(): return [bytes(100) for _ in range(2000)]\nkept = work()\nos._exit(0)\n";
+
+/// The interpreter sets its allocators anew while it starts: from the first event after that they are hooked again.
+#[test]
+fn a_brief_program_on_debug_allocators_is_whole() {
+    for python in pythons() {
+        for _ in 0..3 {
+            let program = Program::new(python, BRIEF).exact().variable("PYTHONDEVMODE", "1");
+            let recorded = program.record_well();
+            let live = recorded.live(recorded.task(), PYTHON);
+            let objects = live.get(&2).copied().unwrap_or_default();
+            // 133 bytes each, and the list.
+            assert!(objects.bytes >= 2000.0 * 133.0, "{}: {objects:?}", python.version());
+            assert!(objects.count >= 2001.0, "{}: {objects:?}", python.version());
+        }
+    }
+}
+
 #[test]
 fn tracemalloc_from_the_start_is_no_matter() {
     check(&[("PYTHONTRACEMALLOC", "1")], false);

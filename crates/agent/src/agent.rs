@@ -28,7 +28,10 @@ pub(crate) struct Agent {
     /// The mark of the fork that is going on, 0 none.
     pub(crate) fork_mark: u64,
     window: Option<Window>,
+    /// The heartbeat at which there is nothing to be done.
     beat: u64,
+    /// The heartbeat at which the collector's words were looked at.
+    seen_beat: u64,
     flushed_ns: u64,
     is_native: bool,
     is_recording: bool,
@@ -51,6 +54,7 @@ impl Agent {
             fork_mark: 0,
             window: None,
             beat: 0,
+            seen_beat: 0,
             flushed_ns: 0,
             is_native: false,
             is_recording: false,
@@ -72,7 +76,8 @@ impl Agent {
         self.window = cancels.then(|| Window::new(view::window(slot), view::temporaries(slot)));
         self.stacks.begin_ring();
         self.slot_idx = slot_idx;
-        self.beat = control().heartbeat.load(Relaxed);
+        self.seen_beat = control().heartbeat.load(Relaxed);
+        self.beat = !self.seen_beat;
         self.is_native = control().flags.load(Relaxed) & FLAG_NATIVE != 0;
         self.is_recording = control().recording.load(Relaxed) != 0;
         self.has_recorded |= self.is_recording;
@@ -85,18 +90,27 @@ impl Agent {
         self.ring.push(&[state(is_recording.into())], crate::ring::Rank::Vital);
     }
 
-    /// Looks at the collector's words where it has moved.
+    /// Looks at the collector's words where it has moved, and at the interpreter while that starts.
     #[inline]
-    fn poll(&mut self) {
+    pub(crate) fn poll(&mut self) {
         let beat = control().heartbeat.load(Relaxed);
         if beat != self.beat {
-            self.beat = beat;
-            self.obey();
+            self.look(beat);
         }
     }
 
     #[cold]
     #[inline(never)]
+    fn look(&mut self, beat: u64) {
+        domains::look_again();
+        // An interpreter that starts is looked at again with the next event, whatever the collector does.
+        self.beat = if domains::are_settled() { beat } else { !beat };
+        if beat != self.seen_beat {
+            self.seen_beat = beat;
+            self.obey();
+        }
+    }
+
     fn obey(&mut self) {
         let now_ns = kernel::now_ns();
         if now_ns - self.flushed_ns >= MAX_AGE_NS {
@@ -116,7 +130,6 @@ impl Agent {
         if control().stop.load(Relaxed) != 0 {
             lock::go_idle(0);
         }
-        domains::look_again();
     }
 
     /// Moves what is young into the ring.

@@ -88,14 +88,21 @@ fn is_initialized(function: u64) -> bool {
     function == 0 || unsafe { call1(function as usize, 0) } as u32 != 0
 }
 
-/// Once the interpreter is up: where its configuration has set the domains up anew (`PYTHONMALLOC`, development mode), hooks
-/// them again. Cheap otherwise.
+/// Whether the interpreter has chosen its allocators.
+pub(crate) fn are_settled() -> bool {
+    IS_INITIALIZED.load(Relaxed) == 0
+}
+
+/// Until the interpreter is up: where its configuration has set the domains up anew (`PYTHONMALLOC`, development mode), hooks
+/// them again. Cheap afterwards.
 pub(crate) fn look_again() {
     let function = IS_INITIALIZED.load(Relaxed);
-    if function == 0 || !is_initialized(function) {
+    if function == 0 {
         return;
     }
-    IS_INITIALIZED.store(0, Relaxed);
+    if is_initialized(function) {
+        IS_INITIALIZED.store(0, Relaxed);
+    }
     let object = get(OBJECT_NUMBER);
     let ours: [usize; 4] = core::array::from_fn(|idx| PUT[OBJECT_NUMBER][idx].load(Relaxed));
     let is_ours = |words: &[usize]| words.iter().zip(&ours).any(|(word, ours)| word == ours && *ours != 0);

@@ -51,6 +51,7 @@ fn record(allocator: Allocator, start: usize, n_bytes: usize) {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
     let is_due = is_exact || shard().passes(n_bytes);
     let Some(mut agent) = lock::enter_even_nested() else { return };
+    agent.poll();
     agent.note_mapping(start, n_bytes);
     if is_exact {
         agent.alloc(Holds::Unknown, allocator, start, n_bytes);
