@@ -197,17 +197,19 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// Slices of the span, up to the process's moment.
+    /// Slices of the span: what was allocated, and up to the process's moment what lives.
     fn within(&mut self, life: &Life<'_>) {
-        // The slice of a high-water mark is allocated from, but what lives is told by the mark.
+        // The slice of a high-water mark is allocated from, but what lives is told by the mark. Where the user named no end, what was
+        // allocated behind the moment counts too.
+        let is_asked = self.span.to_asked;
         let last = life.limit + u32::from(life.moment == Moment::Peak);
-        let keeps = matches!(life.moment, Moment::Boundary(_));
         for slice in &life.task.slices {
-            if slice.index < life.from || slice.index >= last {
+            if slice.index < life.from || is_asked && slice.index >= last {
                 continue;
             }
-            let point = self.point(slice.index);
+            let point = self.point(slice.index.min(last));
             let shows = slice.index < life.limit;
+            let keeps = shows && matches!(life.moment, Moment::Boundary(_));
             for row in slice.allocs.iter().filter(|row| self.selection.has(row.node, row.allocator)) {
                 let site = self.sites.at(row.node, row.allocator);
                 site.allocated += row.into();

@@ -22,7 +22,7 @@ pub struct Span {
     pub from: u32,
     /// The first slice behind it.
     pub to: u32,
-    /// Begin and end, ns since the recording's start.
+    /// Begin and end, ns since the recording's start: without a named end that of the recording, to which allocations are counted.
     pub ns: (u64, u64),
     /// Whether the user named its begin.
     pub from_asked: bool,
@@ -61,7 +61,7 @@ pub fn span(recording: &Recording, selection: &Selection, from: Option<Time>, to
     Span {
         from: from_boundary,
         to: to_boundary,
-        ns: (time_of(recording, from_boundary), end),
+        ns: (time_of(recording, from_boundary), if to.is_some() { end } else { recording.end_ns() }),
         from_asked: from.is_some(),
         to_asked: to.is_some(),
         moments,

@@ -86,7 +86,8 @@ fn check(program: &Program, selection: &Selection, span: &Span, task: Option<usi
     compare("survivors", &column(|f| f.survivors), &count(blocks, survives));
     let dies = |b: &Block| mine(b) && was(b) && !is_live(program, span, b);
     compare("died", &column(|f| f.died), &count(blocks, dies));
-    let allocated = |b: &Block| mine(b) && !b.is_inherited && b.birth >= from(b) && b.birth < last(b);
+    let allocated =
+        |b: &Block| mine(b) && !b.is_inherited && b.birth >= from(b) && (!span.to_asked || b.birth < last(b));
     let temporary = |b: &Block| allocated(b) && b.death == Some(b.birth);
     compare("temporary", &column(|f| f.temporary), &count(blocks, temporary));
     compare("allocated", &column(|f| f.allocated), &count(blocks, allocated));
