@@ -56,6 +56,23 @@ fn keep(domain: &Domain, table: &Table) {
     domain.free.store(table[4], Relaxed);
 }
 
+/// What a domain had.
+fn kept(domain: &Domain) -> Table {
+    [&domain.ctx, &domain.malloc, &domain.calloc, &domain.realloc, &domain.free]
+        .map(|word| word.load(Relaxed))
+}
+
+/// Whether a function that was put into a domain stands in its table.
+fn is_ours(number: usize, table: &Table) -> bool {
+    let put = PUT[number].each_ref().map(|word| word.load(Relaxed));
+    table[1..].iter().zip(put).any(|(word, ours)| *word == ours && ours != 0)
+}
+
+/// Nothing of ours is in a domain any more: its owner has set it up anew, and it needs no hook.
+fn forget_put(number: usize) {
+    PUT[number].iter().for_each(|word| word.store(0, Relaxed));
+}
+
 /// Puts `functions` into a domain; a 0 leaves what is there.
 fn put(number: usize, domain: &Domain, table: &Table, functions: [usize; 4]) {
     keep(domain, table);
@@ -122,15 +139,19 @@ fn install_domains() -> u32 {
         return OBJECTS_NONE;
     }
     let (raw, mem, object) = (get(RAW_NUMBER), get(MEM_NUMBER), get(OBJECT_NUMBER));
+    let has_raw = is_ours(RAW_NUMBER, &raw);
+    let raw = if has_raw { kept(&RAW) } else { raw };
     let is_own = |table: &Table| table[0] == 0 && is_beside(GET.load(Relaxed) as usize, table[1]);
     let is_raw_libc = is_own(&raw);
     let is_pymalloc = is_raw_libc && is_own(&object) && object[1..] == mem[1..] && object[1] != raw[1];
     SELF_SERVED_BYTES.store(if is_pymalloc { 512 } else { 0 }, Relaxed);
-    if is_raw_libc {
+    if is_raw_libc && !has_raw {
         put(RAW_NUMBER, &RAW, &raw, if is_exact { EXACT_RAW.addrs() } else { SAMPLED_RAW.addrs() });
     }
     if object[1] == raw[1] {
         // PYTHONMALLOC=malloc: all three are the raw domain's functions, and end in `malloc`.
+        forget_put(MEM_NUMBER);
+        forget_put(OBJECT_NUMBER);
         return OBJECTS_NONE;
     }
     let (for_mem, for_object) = match (is_exact, is_pymalloc) {
