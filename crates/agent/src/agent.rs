@@ -209,7 +209,7 @@ impl Agent {
         self.poll();
         let start_ns = self.start_of_timed();
         let node = self.node(holds(allocator));
-        let drawn = Drawn { size: size as u64, interval: sampler::interval() };
+        let drawn = Drawn { size: size as u64, interval: sampler::of(allocator).sampled_interval() };
         self.ring.event(&sample(allocator, ptr as u64, node, drawn));
         if start_ns != 0 {
             self.time(start_ns);

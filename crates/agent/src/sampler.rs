@@ -8,6 +8,8 @@
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU64};
 
+use heapray_wire::ring::cells::Allocator;
+
 use crate::arch::thread_pointer;
 use crate::kernel;
 use crate::ring::control;
@@ -23,14 +25,21 @@ const FILTER_BYTES: usize = 1 << 18;
 
 /// One countdown on a cache line of its own.
 #[repr(C, align(64))]
-pub(crate) struct Countdown(pub(crate) AtomicI64);
+pub(crate) struct Countdown {
+    /// Bytes to the next sample. The entries in `arch` count it down.
+    pub(crate) left: AtomicI64,
+    /// The interval that they were drawn with.
+    interval: AtomicU64,
+    /// The interval that those to the last sample were drawn with.
+    sampled: AtomicU64,
+}
 
 /// The object domain's.
-pub(crate) static OBJECT_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
+pub(crate) static OBJECT_LEFT: Countdown = Countdown::new();
 /// The mem domain's.
-pub(crate) static MEM_LEFT: Countdown = Countdown(AtomicI64::new(OFF_BYTES));
+pub(crate) static MEM_LEFT: Countdown = Countdown::new();
 /// Those of `malloc` and the raw domain. The entries in `arch` know the shape: 64 bytes each.
-pub(crate) static SHARDS: [Countdown; N_SHARDS] = [const { Countdown(AtomicI64::new(OFF_BYTES)) }; N_SHARDS];
+pub(crate) static SHARDS: [Countdown; N_SHARDS] = [const { Countdown::new() }; N_SHARDS];
 
 /// How many sampled blocks have an address with this hash; 255 stays. A free whose count is 0 is of no interest.
 static FILTER: [AtomicU8; FILTER_BYTES] = [const { AtomicU8::new(0) }; FILTER_BYTES];
@@ -58,6 +67,16 @@ pub(crate) fn shard() -> &'static Countdown {
     &SHARDS[thread_pointer() >> 12 & (N_SHARDS - 1)]
 }
 
+/// The countdown that the calling thread's blocks of an allocator are counted by.
+#[inline]
+pub(crate) fn of(allocator: Allocator) -> &'static Countdown {
+    match allocator {
+        Allocator::PythonObject => &OBJECT_LEFT,
+        Allocator::PythonMem => &MEM_LEFT,
+        _ => shard(),
+    }
+}
+
 /// Whether samples are to be taken.
 #[inline]
 pub(crate) fn is_on() -> bool {
@@ -65,20 +84,31 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// Mean distance of samples now, in bytes.
-pub(crate) fn interval() -> u64 {
+fn interval() -> u64 {
     control().sample_interval.load(Relaxed).clamp(1, 1 << 40)
 }
 
 impl Countdown {
+    const fn new() -> Countdown {
+        Countdown { left: AtomicI64::new(OFF_BYTES), interval: AtomicU64::new(0), sampled: AtomicU64::new(0) }
+    }
+
+    /// The interval of the last sample: the collector may have changed it since its distance was drawn.
+    pub(crate) fn sampled_interval(&self) -> u64 {
+        self.sampled.load(Relaxed).max(1)
+    }
+
     /// Starts over: the distance to the next sample.
     pub(crate) fn redraw(&self) {
-        self.0.store(if is_on() { distance(next_random(), interval()) } else { OFF_BYTES }, Relaxed);
+        let interval = interval();
+        self.sampled.store(self.interval.swap(interval, Relaxed), Relaxed);
+        self.left.store(if is_on() { distance(next_random(), interval) } else { OFF_BYTES }, Relaxed);
     }
 
     /// Takes `size` off; whether a sample is due. For hooks that are rare; the frequent ones do it in assembly.
     pub(crate) fn passes(&self, size: usize) -> bool {
-        let left = self.0.load(Relaxed).wrapping_sub(size as i64);
-        self.0.store(left, Relaxed);
+        let left = self.left.load(Relaxed).wrapping_sub(size as i64);
+        self.left.store(left, Relaxed);
         if left >= 0 {
             return false;
         }
@@ -87,7 +117,7 @@ impl Countdown {
 
     /// Called when the countdown has fallen below zero: starts over, answers whether to sample.
     pub(crate) fn is_due(&self) -> bool {
-        if self.0.load(Relaxed) < FORCED {
+        if self.left.load(Relaxed) < FORCED {
             return false;
         }
         self.redraw();

@@ -104,6 +104,7 @@ impl RecordFlags {
             native: self.native,
             all_events: self.all_events,
             sample_interval,
+            spreads: self.sample_interval.is_none(),
             recording: !self.start_paused && self.when_rss.is_none(),
             signal: 0,
             follow_exec,

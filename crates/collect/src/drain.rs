@@ -21,6 +21,7 @@ use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
 use crate::native::NativeFiles;
 use crate::output::Output;
 use crate::plan::{Level, Mode, Plan, RssLimit};
+use crate::spread::{LOOKS, Spread};
 use crate::tenant::{self, Now, Tenant};
 use crate::{Engine, Settings, pids};
 
@@ -42,9 +43,6 @@ const READINGS: Duration = Duration::from_secs(1);
 
 /// While memory is watched to switch the recording on, it is measured this often.
 const WATCH: Duration = Duration::from_millis(100);
-
-/// Live samples that a recording aims at; with more, the interval doubles.
-const SAMPLES_MAX: f64 = 50_000.0;
 
 /// Processes in a row that fork before we look once.
 const MAX_ANCESTORS: u32 = 64;
@@ -100,7 +98,8 @@ pub struct Drain {
     /// Facts of slots whose process has ended, for the summary.
     ended: Summary,
     failed: bool,
-    interval: u64,
+    spread: Spread,
+    rate_looked: Instant,
 }
 
 impl Drain {
@@ -128,7 +127,8 @@ impl Drain {
             known_ends: Vec::new(),
             ended: Summary::default(),
             failed: false,
-            interval: plan.sample_interval,
+            spread: Spread::new(plan.sample_interval, plan.spreads),
+            rate_looked: Instant::now(),
             shared,
             plan,
         })
@@ -157,6 +157,7 @@ impl Drain {
         let n_cells = self.sweep();
         let detach = self.obey();
         self.watch();
+        self.watch_rate();
         let now = self.now();
         if self.engine.has_many_events() {
             self.write(|engine, native| engine.flush_events(native));
@@ -476,12 +477,26 @@ impl Drain {
 
     /// Draws fewer samples as there are more live ones: each keeps the interval that it was drawn with.
     fn spread_samples(&mut self) {
-        if self.plan.mode == Mode::Sampled
-            && self.engine.all_live_bytes() / self.interval as f64 > SAMPLES_MAX
-        {
-            self.interval = self.interval.saturating_mul(2);
-            self.shared.control().sample_interval.store(self.interval, Ordering::Relaxed);
+        if self.plan.mode == Mode::Sampled {
+            self.spread.look_at_live(self.engine.all_live_bytes());
+            self.shared.control().sample_interval.store(self.spread.interval(), Ordering::Relaxed);
         }
+    }
+
+    /// Draws fewer samples while they come fast.
+    fn watch_rate(&mut self) {
+        let elapsed = self.rate_looked.elapsed();
+        if self.plan.mode != Mode::Sampled || elapsed < LOOKS {
+            return;
+        }
+        self.rate_looked = Instant::now();
+        let engine = &self.engine;
+        let fresh = self.tenants.iter_mut().flatten().map(|tenant| {
+            let n_events = engine.events_of(tenant.number);
+            n_events.saturating_sub(std::mem::replace(&mut tenant.n_events, n_events))
+        });
+        self.spread.look_at_rate(fresh.max().unwrap_or(0), elapsed);
+        self.shared.control().sample_interval.store(self.spread.interval(), Ordering::Relaxed);
     }
 
     fn write(&mut self, ask: impl FnOnce(&mut Engine, &mut NativeFiles<'_>)) {

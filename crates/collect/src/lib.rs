@@ -8,6 +8,7 @@ mod native;
 mod output;
 mod pids;
 mod plan;
+mod spread;
 mod tenant;
 
 pub use drain::{Drain, Round, Summary};

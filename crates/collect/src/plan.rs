@@ -44,6 +44,8 @@ pub struct Plan {
     pub all_events: bool,
     /// Mean distance of samples, in bytes.
     pub sample_interval: u64,
+    /// Nobody asked for that distance: it grows while samples come so fast that they take more than about 1 % of a process's time.
+    pub spreads: bool,
     /// Whether it records from the start.
     pub recording: bool,
     /// Signal that toggles it, 0 for none.

@@ -21,13 +21,15 @@ pub(crate) struct Tenant {
     pub(crate) pid: i32,
     /// `None` where it had ended before we looked, or the kernel is too old.
     pub(crate) pidfd: Option<PidFd>,
+    /// Its events when it was last looked at how fast they come.
+    pub(crate) n_events: u64,
     /// A record that was cut at this count; a second time it is given up.
     cut_at: Option<u64>,
 }
 
 impl Tenant {
     pub(crate) fn new(number: u32, pid: i32) -> Self {
-        Self { number, pid, pidfd: PidFd::open(pid).ok(), cut_at: None }
+        Self { number, pid, pidfd: PidFd::open(pid).ok(), n_events: 0, cut_at: None }
     }
 
     /// Takes what is in the ring, at most one batch; answers how many cells that was.

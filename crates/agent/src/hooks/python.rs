@@ -91,7 +91,7 @@ pub(crate) static SELF_SERVED_BYTES: AtomicUsize = AtomicUsize::new(SMALL_BYTES)
 pub(crate) fn is_served() -> bool {
     let thread = SERVED_THREAD.load(Relaxed);
     if thread == 0 || thread != thread_pointer() {
-        if thread == 0 && shard().0.load(Relaxed) < sampler::FORCED {
+        if thread == 0 && shard().left.load(Relaxed) < sampler::FORCED {
             shard().redraw();
         }
         return false;
@@ -103,12 +103,12 @@ pub(crate) fn is_served() -> bool {
 /// A block of the domain that starts at a page; 0 where that fails.
 fn marked(domain: &Domain, ctx: usize, size: usize) -> usize {
     let shard = shard();
-    let left = shard.0.load(Relaxed);
+    let left = shard.left.load(Relaxed);
     SERVED_THREAD.store(thread_pointer(), Relaxed);
-    shard.0.store(i64::MIN / 2, Relaxed);
+    shard.left.store(i64::MIN / 2, Relaxed);
     let block = domain.malloc(ctx, size.max(SMALL_BYTES + 1));
     SERVED_THREAD.store(0, Relaxed);
-    shard.0.store(left, Relaxed);
+    shard.left.store(left, Relaxed);
     if block.is_multiple_of(PAGE_BYTES) {
         return block;
     }
