@@ -262,14 +262,13 @@ impl Places {
             None if thread.cut.is_some() => STALE,
             None => thread.root,
         };
-        let mut idx = changed;
-        for level in thread.levels.as_mut_slice().get_mut(changed..).unwrap_or_default() {
-            let Some(node) = self.sites.find(thread.marks, outer, level) else { break };
-            (level.node, level.recursion) = (node, 1);
+        for idx in changed..thread.levels.len() {
+            let Some((further, level)) = thread.levels.split_mut(idx) else { break };
+            let Some(node) = self.sites.find(thread.marks, outer, level) else { return idx };
+            (level.node, level.recursion) = (node, recursion::depth(further, level));
             outer = node;
-            idx += 1;
         }
-        idx
+        thread.levels.len()
     }
 
     /// Gives the levels of `thread` from `changed` on their nodes; answers the innermost one's.
@@ -303,13 +302,15 @@ impl Places {
                 (_, None) => UserFrame::Torn,
             };
             let outer_node = node;
-            let is_site = matches!(shown, UserFrame::Shown(Frame { kind: NodeKind::Python, .. }));
+            let mut is_site = matches!(shown, UserFrame::Shown(Frame { kind: NodeKind::Python, .. }));
             let frame = match shown {
                 UserFrame::Hidden => None,
                 UserFrame::Shown(frame) | UserFrame::Early(frame) => {
                     // The interpreter's own functions call themselves for every call of a program's.
                     if frame.kind == NodeKind::Python {
-                        node = recursion::parent(&mut self.tree, outer, level, node);
+                        let place = recursion::place(&mut self.tree, outer, level, node);
+                        node = place.parent;
+                        is_site &= place.is_certain;
                     }
                     Some(frame)
                 }
@@ -326,7 +327,7 @@ impl Places {
                 });
             }
             level.node = node;
-            if is_site && !is_full && level.recursion == 1 {
+            if is_site && !is_full {
                 self.sites.put(outer_node, level);
             }
         }

@@ -17,26 +17,38 @@ const FRAMES_MAX: u32 = 8;
 /// not seen to.
 const REACH: usize = 4;
 
-/// How deep in a recursion `level` is, whose callers are `outer` (outermost first): the Python frames since the first one of its
-/// code, itself included. And its next caller with the same code.
-fn depth(outer: &[Level], level: &Level) -> (u32, Option<Level>) {
+/// The next caller of `level` with the same code among its callers (outermost first), and how many Python frames further out it
+/// is.
+#[inline]
+fn caller(outer: &[Level], level: &Level) -> Option<(u32, Level)> {
     let mut callers = outer.iter().rev().filter(|caller| caller.recursion > 0).take(REACH).enumerate();
-    match callers.find(|(_, caller)| caller.code == level.code) {
-        Some((n_between, caller)) => (caller.recursion.saturating_add(n_between as u32 + 1), Some(*caller)),
-        None => (1, None),
-    }
+    let (n_between, caller) = callers.find(|(_, caller)| caller.code == level.code)?;
+    Some((n_between as u32 + 1, *caller))
+}
+
+/// How deep in a recursion `level` is, whose callers are `outer`: see [`caller`]; 1 in none.
+#[inline]
+pub(crate) fn depth(outer: &[Level], level: &Level) -> u32 {
+    caller(outer, level).map_or(1, |(distance, caller)| caller.recursion.saturating_add(distance))
+}
+
+/// Where a level's node is to hang.
+pub(crate) struct Place {
+    pub(crate) parent: u32,
+    /// Whether the node of the next frame further out and the level's own place tell this for sure.
+    pub(crate) is_certain: bool,
 }
 
 /// Where the node of a level is to hang that would hang from `parent`; notes in `level` how deep in a recursion it is.
 #[inline]
-pub(crate) fn parent(tree: &mut Tree, outer: &[Level], level: &mut Level, parent: u32) -> u32 {
-    let (recursion, caller) = depth(outer, level);
-    level.recursion = recursion;
+pub(crate) fn place(tree: &mut Tree, outer: &[Level], level: &mut Level, parent: u32) -> Place {
+    let caller = caller(outer, level);
+    level.recursion = caller.map_or(1, |(distance, caller)| caller.recursion.saturating_add(distance));
     match caller {
-        Some(caller) if recursion > FRAMES_MAX && tree.len() >= LARGE_NODES => {
-            mark(tree, &caller).unwrap_or(parent)
+        Some((distance, caller)) if level.recursion > FRAMES_MAX && tree.len() >= LARGE_NODES => {
+            Place { parent: mark(tree, &caller).unwrap_or(parent), is_certain: distance == 1 }
         }
-        _ => parent,
+        _ => Place { parent, is_certain: true },
     }
 }
 
@@ -63,7 +75,7 @@ mod tests {
         let mut levels: Vec<Level> = Vec::new();
         for (code, offset) in frames {
             let mut level = Level { frame: 0, code: *code, instruction: 0, node: STALE, recursion: 0 };
-            let under = parent(tree, &levels, &mut level, node);
+            let under = place(tree, &levels, &mut level, node).parent;
             node = tree.child(under, Frame::python(*code as u32, *offset)).expect("room");
             level.node = node;
             levels.push(level);

@@ -7,7 +7,7 @@ use crate::stack::array::Array;
 use crate::stack::threads::Level;
 
 /// Sites that are remembered; each has one place, by its hash.
-const N_SITES: usize = 4096;
+const N_SITES: usize = 16_384;
 
 #[derive(Clone, Copy)]
 struct Site {
