@@ -154,7 +154,14 @@ impl Builder {
                 last.frees.extend(slice.frees);
             }
             Some(last) if last.index > slice.index => return Err("goes back in time"),
-            _ => slices.push(slice),
+            last => {
+                // Rows are most of what a recording takes; those of this slice are complete.
+                if let Some(last) = last {
+                    last.allocs.shrink_to_fit();
+                    last.frees.shrink_to_fit();
+                }
+                slices.push(slice);
+            }
         }
         Ok(())
     }

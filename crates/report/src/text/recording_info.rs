@@ -2,7 +2,7 @@
 
 use super::footer::n_of;
 use super::recorded::{at, footer, size, what};
-use super::recording_stats::end;
+use super::recording_stats::{end, others, told_apart};
 use crate::{Style, sanitize};
 use heapray_query::answer::{FactRow, RecordedProcess, RecordingInfo, TaskInfo};
 
@@ -16,13 +16,14 @@ pub fn recording_info(answer: &RecordingInfo, style: &Style) -> String {
         n_of(answer.n_frames, "frame")
     ));
     text.push_str(&facts(&answer.facts));
+    let (shown, n_others) = told_apart(&answer.recording.processes);
     for task in &answer.tasks {
-        if let Some(process) = answer.recording.processes.iter().find(|process| process.number == task.number)
-        {
+        if let Some(process) = shown.iter().find(|process| process.number == task.number) {
             text.push_str(&about(task, process, style));
         }
     }
     text.push('\n');
+    text.push_str(&others(n_others));
     text + &footer(&answer.recording, style)
 }
 

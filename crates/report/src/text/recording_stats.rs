@@ -4,7 +4,7 @@ use super::footer::n_of;
 use super::recorded::{at, count, error, estimated, footer, per_second, size, when};
 use crate::table::{Align, Table};
 use crate::{Style, duration, percent, sanitize, thousands};
-use heapray_query::answer::{SizeRow, StatsAnswer};
+use heapray_query::answer::{RecordedProcess, SizeRow, StatsAnswer};
 
 /// Width of the longest bar.
 const BAR: usize = 40;
@@ -30,7 +30,9 @@ pub fn stats(answer: &StatsAnswer, style: &Style) -> String {
     ));
     section(&mut text, "by allocator", allocators(answer), style);
     section(&mut text, "by size, all blocks of the recording", sizes(&answer.sizes), style);
-    section(&mut text, "by process", processes(answer), style);
+    let (shown, n_others) = told_apart(&answer.recording.processes);
+    section(&mut text, "by process", processes(&shown), style);
+    text.push_str(&others(n_others));
     text.push('\n');
     text + &footer(&answer.recording, style)
 }
@@ -99,7 +101,7 @@ fn binary(bytes: u64) -> String {
     format!("{} {}", thousands(value), UNITS[step])
 }
 
-fn processes(answer: &StatsAnswer) -> Table {
+fn processes(shown: &[&RecordedProcess]) -> Table {
     let mut table = Table::new(&[
         ("process", Align::Right),
         ("recorded", Align::Left),
@@ -109,7 +111,7 @@ fn processes(answer: &StatsAnswer) -> Table {
         ("inherited", Align::Right),
         ("command", Align::Left),
     ]);
-    for row in &answer.recording.processes {
+    for row in shown {
         let to = row.to_seconds.map_or_else(|| "…".to_owned(), at);
         table.row(vec![
             row.pid.map_or_else(|| format!("#{}", row.number), |pid| pid.to_string()),
@@ -122,6 +124,28 @@ fn processes(answer: &StatsAnswer) -> Table {
         ]);
     }
     table
+}
+
+/// Up to this many processes are all told apart.
+const ALL_SHOWN: usize = 8;
+
+/// The processes to be told apart, and how many are not: a shell script that starts Python runs dozens of programs.
+pub(super) fn told_apart(processes: &[RecordedProcess]) -> (Vec<&RecordedProcess>, usize) {
+    let has_python = |process: &&RecordedProcess| process.python.is_some() || process.to_seconds.is_none();
+    let shown: Vec<_> = processes.iter().filter(has_python).collect();
+    match processes.len() <= ALL_SHOWN || shown.is_empty() {
+        true => (processes.iter().collect(), 0),
+        false => (shown.clone(), processes.len() - shown.len()),
+    }
+}
+
+/// A line for processes that are not told apart.
+pub(super) fn others(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        1 => "and 1 process that ran no Python (--json tells of it)\n".to_owned(),
+        n => format!("and {} processes that ran no Python (--json tells of all)\n", thousands(n as u64)),
+    }
 }
 
 /// `exited 0`, `killed 9`, `detached`.
