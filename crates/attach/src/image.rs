@@ -136,7 +136,8 @@ pub fn copy(pid: i32, options: CopyOptions) -> Result<Image, AttachError> {
     let stop = StopPlan { pid, patience: options.stop_patience };
     let task =
         Task::Copy(CopyPlan { stop, seccomp: target.status.seccomp, trust_seccomp: options.trust_seccomp });
-    let floor_bytes = if options.ignore_limits { 0 } else { preflight::need_bytes(&target.status) / 4 };
+    // While a copy ends its memory is given back bit by bit; a target that writes fast must not reach the limit meanwhile.
+    let floor_bytes = if options.ignore_limits { 0 } else { preflight::need_bytes(&target.status) / 2 };
     let plan = Plan { task, start_ticks: target.start_ticks, time_budget: options.time_budget, floor_bytes };
     start(&target, plan, options)
 }

@@ -151,14 +151,15 @@ fn signals_that_come_meanwhile_are_all_delivered() {
         while sent < 20000:\n\
         \x20 os.kill(os.getpid(), signal.SIGUSR1); sent += 1\n\
         \x20 while count < sent: pass\n\
-        say(count)";
+        say(count)\n\
+        os.read(0, 1)";
     let mut target = Target::start(script);
     for _ in 0..5 {
-        if let Ok(attached) = attach_agent(target.pid(), options("plain")) {
-            attached.detach().expect("detached");
-        }
+        let attached = attach_agent(target.pid(), options("plain")).expect("attached");
+        attached.detach().expect("detached");
     }
     assert_eq!(target.line(), "20000");
+    target.say("x");
 }
 
 #[test]
