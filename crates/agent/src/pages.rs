@@ -24,11 +24,12 @@ const MAX_MAPPINGS: usize = 64;
 #[unsafe(no_mangle)]
 pub static HEAPRAY_PAGES: [AtomicU64; 2 * MAX_MAPPINGS] = [const { AtomicU64::new(0) }; 2 * MAX_MAPPINGS];
 
-/// Writes a mapping down; one that finds no room stays behind.
+/// Writes a mapping down; one that finds no room stays behind. A pair is taken by its bytes and holds once it has an address.
 fn remember(start: u64, n_bytes: u64) {
-    let is_free = |pair: &&[AtomicU64]| pair[0].load(Ordering::Relaxed) == 0;
-    if let Some(pair) = HEAPRAY_PAGES.chunks_exact(2).find(is_free) {
-        pair[1].store(n_bytes, Ordering::Relaxed);
+    let take = |pair: &&[AtomicU64]| {
+        pair[1].compare_exchange(0, n_bytes, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    };
+    if let Some(pair) = HEAPRAY_PAGES.chunks_exact(2).find(take) {
         pair[0].store(start, Ordering::Relaxed);
     }
 }
@@ -37,6 +38,7 @@ fn forget(start: u64) {
     let is_it = |pair: &&[AtomicU64]| pair[0].load(Ordering::Relaxed) == start;
     if let Some(pair) = HEAPRAY_PAGES.chunks_exact(2).find(is_it) {
         pair[0].store(0, Ordering::Relaxed);
+        pair[1].store(0, Ordering::Relaxed);
     }
 }
 
@@ -78,18 +80,22 @@ mod tests {
 
     #[test]
     fn pages_come_zeroed_and_go_back() {
-        let before = mapped_bytes();
-        let start = map(5000).expect("the kernel has two pages");
+        // Of a size that no other test maps, as they run beside this one.
+        const N_BYTES: usize = 777 * PAGE_BYTES - 5;
+        let start = map(N_BYTES).expect("the kernel has some pages");
         assert_eq!(start as usize % PAGE_BYTES, 0);
-        assert_eq!(mapped_bytes() - before, 8192);
-        let is_written_down =
-            || HEAPRAY_PAGES.chunks_exact(2).any(|pair| pair[0].load(Ordering::Relaxed) == start as u64);
+        assert!(mapped_bytes() >= 777 * PAGE_BYTES as u64);
+        let is_written_down = || {
+            HEAPRAY_PAGES.chunks_exact(2).any(|pair| {
+                let [addr, n_bytes] = [0, 1].map(|at| pair[at].load(Ordering::Relaxed));
+                addr == start as u64 && n_bytes == 777 * PAGE_BYTES as u64
+            })
+        };
         assert!(is_written_down());
-        // SAFETY: the last byte of two mapped pages.
-        assert_eq!(unsafe { crate::mem::load::<u8>(start as usize + 8191) }, 0);
+        // SAFETY: the last byte of what is mapped.
+        assert_eq!(unsafe { crate::mem::load::<u8>(start as usize + 777 * PAGE_BYTES - 1) }, 0);
         // SAFETY: mapped above, and no reference is left.
-        unsafe { unmap(start, 5000) };
-        assert_eq!(mapped_bytes(), before);
+        unsafe { unmap(start, N_BYTES) };
         assert!(!is_written_down());
     }
 }
