@@ -1,19 +1,26 @@
 //! The live blocks of a process by address.
 //!
-//! Blocks that a program allocates one after the other lie near each other, so the map follows the address: each region
-//! of 256 KiB has a small hash table of its own (open addressing), which an access leaves in the caches for the next. A
-//! slot takes 12 bytes; at most 0.7 of them are in use. The slot of a dead block stays its address's, as allocators give
-//! the same address again soon; the dead go when the table is made anew. A fork shares regions until one side writes.
+//! Small blocks stand in tables that follow the address: a leaf for each page of 4 KiB, with four bytes for each place
+//! where a block can begin, so that a look needs no search, and blocks that a program allocates one after the other share
+//! lines of the caches. Leaves of 256 KiB are a region, which a fork shares until one side writes. What such a place does not
+//! hold (large blocks, samples, which begin at a page) is in a hash table; a region says which of its pages have any.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 const REGION_SHIFT: u32 = 18;
-const LOW_MASK: u64 = (1 << REGION_SHIFT) - 1;
+const PAGE_SHIFT: u32 = 12;
+const PLACE_SHIFT: u32 = 4;
+const N_LEAVES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
+const N_PLACES: usize = 1 << (PAGE_SHIFT - PLACE_SHIFT);
 
-/// Stands for a size that 32 bits do not hold: the true one is in `LiveMap::large`.
-const LARGE: u32 = u32::MAX;
+/// Bits of a place that are the size; the others are the cohort and 1.
+const SIZE_BITS: u32 = 11;
+/// Largest size of a block that has a place, in bytes.
+const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
+/// Largest cohort of a block that has a place.
+const MAX_COHORT: u32 = (1 << (32 - SIZE_BITS)) - 2;
 
 /// Addresses that are looked at together by [`LiveMap::warm`].
 pub(crate) const WARM: usize = 32;
@@ -27,34 +34,22 @@ pub(crate) struct Block {
     pub(crate) size: u64,
 }
 
-/// `key` is the address's place in its region plus 1, or 0 where nothing is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    key: u32,
-    /// `DEAD` where the block is gone.
-    cohort: u32,
-    size: u32,
-}
+/// Blocks that begin in one page, packed; 0 where none begins.
+type Leaf = [u32; N_PLACES];
 
-/// Regions of fewer blocks grow to twice their size, others by half.
-const SMALL: usize = 4096;
-
-/// No cohort has this number.
-const DEAD: u32 = u32::MAX;
-
-/// Blocks that begin in one region.
-#[derive(Clone, Debug, Default)]
+/// Blocks that begin in 256 KiB of addresses.
+#[derive(Clone, Debug)]
 struct Region {
-    slots: Vec<Slot>,
-    /// Live blocks.
-    n: usize,
-    /// Slots that have a key: live and dead.
-    n_used: usize,
+    leaves: [Option<Box<Leaf>>; N_LEAVES],
+    /// Blocks in each: not in the leaf, whose lines are many.
+    n_blocks: [u16; N_LEAVES],
+    /// Pages, a bit each, in which a block of `LiveMap::wide` began at some time.
+    wide: u64,
 }
 
 #[derive(Clone, Debug)]
 enum Held {
-    Own(Region),
+    Own(Box<Region>),
     Shared(Arc<Region>),
 }
 
@@ -66,89 +61,68 @@ pub(crate) struct LiveMap {
     index: HashMap<u64, u32>,
     /// The region of the last access.
     last: (u64, u32),
-    /// Sizes of 4 GiB and more, by address.
-    large: HashMap<u64, u64>,
+    /// Blocks that have no place in a leaf, by address.
+    wide: Arc<HashMap<u64, Block>>,
     n_blocks: u64,
 }
 
+impl Block {
+    /// As it stands in a leaf; `None` where it has no place in one.
+    #[inline]
+    fn packed(self, addr: u64) -> Option<u32> {
+        let has_place = is_place(addr) && addr & ((1 << PAGE_SHIFT) - 1) != 0;
+        let fits = self.size <= MAX_SIZE && self.cohort <= MAX_COHORT;
+        (has_place && fits).then(|| (self.cohort + 1) << SIZE_BITS | self.size as u32)
+    }
+
+    /// The block of a place that is not empty.
+    #[inline]
+    fn unpacked(place: u32) -> Self {
+        Self { cohort: (place >> SIZE_BITS) - 1, size: u64::from(place) & MAX_SIZE }
+    }
+}
+
 impl Region {
-    /// Where a key belongs: 512 bytes of addresses together by Fibonacci hashing, put in proportion (Lemire 2019) so that any
-    /// number of slots will do, and in these bytes each 32 a slot further. So neighbours, which programs often allocate and free
-    /// together, are found together.
-    #[inline]
-    fn home(&self, key: u32) -> usize {
-        let hash = (key >> 9).wrapping_mul(0x9e37_79b1);
-        let n_slots = self.slots.len();
-        let start = ((u64::from(hash) * n_slots as u64) >> 32) as usize;
-        let at = start + (key >> 5 & 15) as usize;
-        if at < n_slots { at } else { at % n_slots.max(1) }
-    }
+    const EMPTY: Self = Self { leaves: [const { None }; N_LEAVES], n_blocks: [0; N_LEAVES], wide: 0 };
 
     #[inline]
-    fn after(&self, at: usize) -> usize {
-        if at + 1 == self.slots.len() { 0 } else { at + 1 }
+    fn is_wide(&self, addr: u64) -> bool {
+        self.wide >> page_of(addr) & 1 != 0
     }
 
-    /// The slot of `key`, or the empty one where it would be. There must be an empty one.
+    /// Puts a packed block at its place; answers what was there, 0 for nothing.
     #[inline]
-    fn find(&self, key: u32) -> usize {
-        let mut at = self.home(key);
-        while self.slots[at].key != key && self.slots[at].key != 0 {
-            at = self.after(at);
-        }
-        at
+    fn put(&mut self, addr: u64, packed: u32) -> u32 {
+        let page = page_of(addr);
+        let leaf = self.leaves[page].get_or_insert_with(|| Box::new([0; N_PLACES]));
+        let old = std::mem::replace(&mut leaf[place_of(addr)], packed);
+        self.n_blocks[page] += u16::from(old == 0);
+        old
     }
 
+    /// Takes what is at a place, 0 for nothing.
     #[inline]
-    fn insert(&mut self, slot: Slot) -> Option<Slot> {
-        if (self.n_used + 1) * 10 > self.slots.len() * 7 {
-            let room = if self.n < SMALL { 2 * self.n } else { self.n + self.n / 2 };
-            self.resize(room.max(8) * 10 / 7 + 1);
-        }
-        let at = self.find(slot.key);
-        let old = std::mem::replace(&mut self.slots[at], slot);
-        self.n_used += usize::from(old.key == 0);
-        if old.key != 0 && old.cohort != DEAD {
-            return Some(old);
-        }
-        self.n += 1;
-        None
+    fn take(&mut self, addr: u64) -> u32 {
+        let page = page_of(addr);
+        let Some(leaf) = self.leaves[page].as_mut().filter(|_| is_place(addr)) else { return 0 };
+        let old = std::mem::take(&mut leaf[place_of(addr)]);
+        self.n_blocks[page] -= u16::from(old != 0);
+        old
     }
 
-    #[inline]
-    fn remove(&mut self, key: u32) -> Option<Slot> {
-        if self.n == 0 {
-            return None;
-        }
-        let at = self.find(key);
-        let found = self.slots[at];
-        if found.key == 0 || found.cohort == DEAD {
-            return None;
-        }
-        self.slots[at].cohort = DEAD;
-        self.n -= 1;
-        Some(found)
-    }
-
-    /// A heap that has shrunk gives its memory back.
+    /// Gives back the leaves of pages where nothing is alive.
     fn trim(&mut self) {
-        match self.n {
-            0 => *self = Self::default(),
-            n if self.slots.len() > (n * 8).max(64) => self.resize(n * 3 + 4),
-            _ => {}
-        }
-    }
-
-    #[cold]
-    fn resize(&mut self, n_slots: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); n_slots]);
-        self.n_used = self.n;
-        for slot in old {
-            if slot.key != 0 && slot.cohort != DEAD {
-                let at = self.find(slot.key);
-                self.slots[at] = slot;
+        for (leaf, n) in self.leaves.iter_mut().zip(self.n_blocks) {
+            if n == 0 {
+                *leaf = None;
             }
         }
+    }
+
+    /// The place of an address, where its page has a leaf.
+    #[inline]
+    fn place(&self, addr: u64) -> Option<&u32> {
+        self.leaves[page_of(addr)].as_ref().map(|leaf| &leaf[place_of(addr)])
     }
 }
 
@@ -175,14 +149,14 @@ impl Held {
     /// A copy of the region, or the region itself where nobody else holds it any more.
     #[cold]
     fn unshare(&mut self) {
-        if let Self::Shared(region) = std::mem::replace(self, Self::Own(Region::default())) {
-            *self = Self::Own(Arc::unwrap_or_clone(region));
+        if let Self::Shared(region) = std::mem::replace(self, Self::Own(Box::new(Region::EMPTY))) {
+            *self = Self::Own(Box::new(Arc::unwrap_or_clone(region)));
         }
     }
 
     fn share(&mut self) -> Arc<Region> {
-        let region = match std::mem::replace(self, Self::Own(Region::default())) {
-            Self::Own(region) => Arc::new(region),
+        let region = match std::mem::replace(self, Self::Own(Box::new(Region::EMPTY))) {
+            Self::Own(region) => Arc::from(region),
             Self::Shared(region) => region,
         };
         *self = Self::Shared(Arc::clone(&region));
@@ -199,33 +173,46 @@ impl LiveMap {
     /// Adds a block; answers the one that was at this address, whose free was never seen.
     #[inline]
     pub(crate) fn insert(&mut self, addr: u64, block: Block) -> Option<Block> {
-        let size = u32::try_from(block.size).unwrap_or(LARGE);
-        let old = self.region_for(addr).insert(Slot { key: key_of(addr), cohort: block.cohort, size });
-        let old = old.map(|old| self.widen(addr, old));
-        self.n_blocks += u64::from(old.is_none());
-        if size == LARGE {
-            self.large.insert(addr, block.size);
+        let packed = block.packed(addr);
+        let region = self.region_for(addr);
+        let place = match packed {
+            Some(packed) => region.put(addr, packed),
+            None => region.take(addr),
+        };
+        let old = match place {
+            0 if region.is_wide(addr) => self.forget_wide(addr),
+            0 => None,
+            place => Some(Block::unpacked(place)),
+        };
+        if packed.is_none() {
+            self.insert_wide(addr, block);
         }
+        self.n_blocks += u64::from(old.is_none());
         old
+    }
+
+    #[inline(never)]
+    fn insert_wide(&mut self, addr: u64, block: Block) {
+        self.region_for(addr).wide |= 1 << page_of(addr);
+        Arc::make_mut(&mut self.wide).insert(addr, block);
+    }
+
+    #[inline(never)]
+    fn forget_wide(&mut self, addr: u64) -> Option<Block> {
+        Arc::make_mut(&mut self.wide).remove(&addr)
     }
 
     /// Takes a block out.
     #[inline]
     pub(crate) fn remove(&mut self, addr: u64) -> Option<Block> {
-        let slot = self.region(addr)?.own().remove(key_of(addr))?;
+        let region = self.region(addr)?.own();
+        let block = match region.take(addr) {
+            0 if region.is_wide(addr) => self.forget_wide(addr)?,
+            0 => return None,
+            place => Block::unpacked(place),
+        };
         self.n_blocks -= 1;
-        Some(self.widen(addr, slot))
-    }
-
-    #[inline]
-    fn widen(&mut self, addr: u64, slot: Slot) -> Block {
-        let size = if slot.size == LARGE { self.take_large(addr) } else { u64::from(slot.size) };
-        Block { cohort: slot.cohort, size }
-    }
-
-    #[cold]
-    fn take_large(&mut self, addr: u64) -> u64 {
-        self.large.remove(&addr).unwrap_or(u64::from(LARGE))
+        Some(block)
     }
 
     #[inline]
@@ -244,34 +231,32 @@ impl LiveMap {
             let next = self.regions.len() as u32;
             let idx = *self.index.entry(number).or_insert(next);
             if idx == next {
-                self.regions.push(Held::Own(Region::default()));
+                self.regions.push(Held::Own(Box::new(Region::EMPTY)));
             }
             self.last = (number, idx);
         }
         self.regions[self.last.1 as usize].own()
     }
 
-    /// Looks at what accesses to these addresses will need, all of a step before the next, so that the machine waits for memory
-    /// once a step and not once an access. Answers the cohorts of the blocks that seem to be there.
+    /// Looks at what accesses to these addresses will need, all of a step before the next and the last step with nothing between two
+    /// looks, so that the machine waits for memory once a step and not once an access. Answers the cohorts of the blocks that are there.
     pub(crate) fn warm(&self, addrs: &[u64; WARM], cohorts: &mut [u32; WARM]) {
-        let mut regions = [u32::MAX; WARM];
-        let mut last = (u64::MAX, u32::MAX);
-        for (region, addr) in regions.iter_mut().zip(addrs) {
+        let mut places = [const { None }; WARM];
+        let mut last = (u64::MAX, None);
+        for (place, addr) in places.iter_mut().zip(addrs) {
             let number = addr >> REGION_SHIFT;
             if last.0 != number {
-                last = (number, self.index.get(&number).copied().unwrap_or(u32::MAX));
+                let idx = self.index.get(&number);
+                last = (number, idx.and_then(|idx| self.regions.get(*idx as usize)));
             }
-            *region = last.1;
+            *place = last.1.and_then(|held| held.region().place(*addr));
         }
-        for ((cohort, region), addr) in cohorts.iter_mut().zip(&regions).zip(addrs) {
-            let Some(held) = self.regions.get(*region as usize) else { continue };
-            let region = held.region();
-            let slot = region.slots.get(region.home(key_of(*addr)));
-            *cohort = slot.map_or(u32::MAX, |slot| slot.cohort);
+        for (cohort, place) in cohorts.iter_mut().zip(&places) {
+            *cohort = place.map_or(u32::MAX, |place| (place >> SIZE_BITS).wrapping_sub(1));
         }
     }
 
-    /// The same map for a forked child; both sides copy a region when they first change it.
+    /// The same map for a forked child; both sides copy a region, and what has no place, when they first change it.
     /// Cost: O(regions), about 4,000 a GiB of heap.
     pub(crate) fn fork(&mut self) -> Self {
         let regions = self.regions.iter_mut().map(|held| Held::Shared(held.share())).collect();
@@ -279,14 +264,13 @@ impl LiveMap {
             regions,
             index: self.index.clone(),
             last: self.last,
-            large: self.large.clone(),
+            wide: Arc::clone(&self.wide),
             n_blocks: self.n_blocks,
         }
     }
 
-    /// Gives back what a heap that has shrunk does not need. Blocks that came and went in the same places until now found their slots
-    /// again.
-    /// Cost: O(regions).
+    /// Gives back the leaves of pages where nothing is alive.
+    /// Cost: O(pages).
     pub(crate) fn trim(&mut self) {
         for held in &mut self.regions {
             if let Held::Own(region) = held {
@@ -297,16 +281,29 @@ impl LiveMap {
 
     /// Bytes of memory that the map takes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let slots = |held: &Held| held.region().slots.capacity() * size_of::<Slot>();
+        let leaves = |held: &Held| held.region().leaves.iter().flatten().count() * size_of::<Leaf>();
         self.regions.capacity() * size_of::<Held>()
+            + self.regions.len() * size_of::<Region>()
+            + self.regions.iter().map(leaves).sum::<usize>()
             + self.index.allocation_size()
-            + self.regions.iter().map(slots).sum::<usize>()
+            + self.wide.allocation_size()
     }
 }
 
+/// Whether a block that has a place can begin here.
 #[inline]
-fn key_of(addr: u64) -> u32 {
-    (addr & LOW_MASK) as u32 + 1
+fn is_place(addr: u64) -> bool {
+    addr & ((1 << PLACE_SHIFT) - 1) == 0
+}
+
+#[inline]
+fn page_of(addr: u64) -> usize {
+    (addr >> PAGE_SHIFT) as usize % N_LEAVES
+}
+
+#[inline]
+fn place_of(addr: u64) -> usize {
+    (addr >> PLACE_SHIFT) as usize % N_PLACES
 }
 
 #[cfg(test)]
@@ -317,6 +314,17 @@ mod tests {
 
     fn block(cohort: u32, size: u64) -> Block {
         Block { cohort, size }
+    }
+
+    #[test]
+    fn blocks_are_packed_where_they_have_a_place() {
+        let most = block(MAX_COHORT, MAX_SIZE);
+        assert_eq!(most.packed(16).map(Block::unpacked), Some(most));
+        assert_eq!(block(0, 0).packed(4080).map(Block::unpacked), Some(block(0, 0)));
+        let none = [(0, 1, 1), (4096, 1, 1), (24, 1, 1), (16, MAX_COHORT + 1, 1), (16, 1, MAX_SIZE + 1)];
+        for (addr, cohort, size) in none {
+            assert_eq!(block(cohort, size).packed(addr), None);
+        }
     }
 
     #[test]
@@ -339,8 +347,9 @@ mod tests {
             for (what, region, slot, value) in steps {
                 let n = sides.len();
                 let (map, model) = &mut sides[value as usize % n];
-                let addr = (region << 30) + slot * 1000;
-                let new = block(value, u64::from(value) << (value % 3 * 10));
+                // Pages' beginnings, places, and addresses that are neither.
+                let addr = (region << 30) + slot * [4096, 16, 1000][value as usize % 3];
+                let new = block(value >> (value % 5 * 4), u64::from(value) >> (value % 7 * 4));
                 match what {
                     0 if n < 4 => {
                         let child = (map.fork(), model.clone());
