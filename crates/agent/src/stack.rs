@@ -263,10 +263,10 @@ impl Places {
             None => thread.root,
         };
         for idx in changed..thread.levels.len() {
-            let Some((further, level)) = thread.levels.split_mut(idx) else { break };
-            let Some(node) = self.sites.find(thread.marks, outer, level) else { return idx };
-            (level.node, level.recursion) = (node, recursion::depth(further, level));
-            outer = node;
+            let Some(level) = thread.levels.as_mut_slice().get_mut(idx) else { break };
+            let Some(found) = self.sites.find(thread.marks, outer, level) else { return idx };
+            (level.node, level.recursion) = found;
+            outer = level.node;
         }
         thread.levels.len()
     }

@@ -1,20 +1,22 @@
 //! Exact mode's window: blocks that were given a moment ago, so that those that go back at once leave only a count.
 //!
 //! It lies in the shared file, in the form of the records that it stands for (see `heapray_wire::ring`), so the collector can
-//! read it after the process's death. Frees of older blocks go to the ring at once: in what leaves a window, a free of an
-//! address always comes before an allocation at that address, because the other order would have cancelled.
+//! read it after the process's death. An address has its place in one set of four cells, which is one line of the caches; where the
+//! set is full, one of its blocks makes room and goes to the ring. Frees of older blocks go to the ring at once: in what leaves a
+//! window, a free of an address always comes before an allocation at that address, because the other order would have cancelled.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use heapray_wire::ring::cells::{Cell, LOW_MASK, TAG_ALLOC, TAG_TEMPORARY, word};
 use heapray_wire::ring::{MAX_TEMPORARIES, WINDOW_CELLS, WINDOW_OFFSET};
 
 use crate::arch::prefetch;
-use crate::ring::{Ring, add, header, mapped};
+use crate::ring::{Pair, Ring, add, header, mapped};
 use crate::view::{TemporaryPairs, WindowPairs};
 
-/// Blocks in the window when it is emptied.
-const MAX_BLOCKS: u64 = WINDOW_CELLS as u64 / 2;
+/// Cells of a set.
+const WAYS: usize = 4;
+const N_SETS: usize = WINDOW_CELLS / WAYS;
 /// Bytes in the window when it is emptied: the high-water mark is right to this much.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 /// A block from this size on does not go through the window.
@@ -22,7 +24,6 @@ pub(crate) const LARGE_BYTES: u64 = 256 << 10;
 /// Different temporaries when they are told.
 const MAX_KEYS: u64 = MAX_TEMPORARIES as u64 / 2;
 
-const MASK: usize = WINDOW_CELLS - 1;
 const HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// See the module.
@@ -31,58 +32,75 @@ pub(crate) struct Window {
     temporaries: &'static TemporaryPairs,
     n_blocks: u64,
     n_bytes: u64,
+    /// Says which block of a full set makes room: one after the other.
+    n_evicted: usize,
+    /// Different temporaries, and pairs in all of them.
     n_keys: u64,
+    n_pairs: u64,
 }
 
-/// Where a block with this address wants to be.
+/// The first cell of the set of a block with this address.
 #[inline]
-fn home(ptr: u64) -> usize {
-    ((ptr >> 4).wrapping_mul(HASH) >> (64 - WINDOW_CELLS.trailing_zeros())) as usize
+fn set_of(ptr: u64) -> usize {
+    WAYS * ((ptr >> 4).wrapping_mul(HASH) >> (64 - N_SETS.trailing_zeros())) as usize
 }
 
-/// Has the processor fetch the window's place of a block, which a hook will look at once it has the lock and the stack.
+/// Has the processor fetch the window's set of a block, which a hook will look at once it has the lock and the stack.
 #[inline]
 pub(crate) fn expect(ptr: usize) {
     let (_, slot) = mapped();
-    prefetch(slot + WINDOW_OFFSET + home(ptr as u64) % WINDOW_CELLS * size_of::<Cell>());
+    prefetch(slot + WINDOW_OFFSET + set_of(ptr as u64) * size_of::<Cell>());
 }
 
 impl Window {
     /// The window of a fresh slot.
     pub(crate) const fn new(pairs: &'static WindowPairs, temporaries: &'static TemporaryPairs) -> Window {
-        Window { pairs, temporaries, n_blocks: 0, n_bytes: 0, n_keys: 0 }
+        Window { pairs, temporaries, n_blocks: 0, n_bytes: 0, n_evicted: 0, n_keys: 0, n_pairs: 0 }
+    }
+
+    /// The set of a block with this address.
+    #[inline]
+    fn set(&self, ptr: u64) -> &'static [Pair] {
+        let first = set_of(ptr);
+        self.pairs.get(first..first + WAYS).unwrap_or_default()
     }
 
     /// Takes a block of less than [`LARGE_BYTES`] in; `cell` is its record.
     #[inline]
     pub(crate) fn insert(&mut self, cell: Cell, ring: &mut Ring) {
-        let mut idx = home(cell.a & LOW_MASK);
-        while self.pairs[idx & MASK].a.load(Relaxed) != 0 {
-            idx += 1;
+        let set = self.set(cell.a & LOW_MASK);
+        match set.iter().find(|pair| pair.a.load(Relaxed) == 0) {
+            Some(pair) => pair.put(cell),
+            None => self.replace(set, cell, ring),
         }
-        self.pairs[idx & MASK].put(cell);
         self.n_blocks += 1;
         self.n_bytes += cell.b & 0xffff_ffff;
-        if self.n_blocks >= MAX_BLOCKS || self.n_bytes >= MAX_BYTES {
+        if self.n_bytes >= MAX_BYTES {
             self.flush_blocks(ring);
         }
+    }
+
+    /// Moves a block of a full set into the ring and puts another one in its place. A kill in between leaves it in both, as the
+    /// ring's last record, which who reads the window takes for one.
+    #[inline]
+    fn replace(&mut self, set: &[Pair], cell: Cell, ring: &mut Ring) {
+        self.n_evicted = self.n_evicted.wrapping_add(1);
+        let Some(pair) = set.get(self.n_evicted % WAYS) else { return };
+        let old = pair.get();
+        ring.event(&[old]);
+        pair.a.store(0, Release);
+        pair.put(cell);
+        self.n_blocks -= 1;
+        self.n_bytes -= old.b & 0xffff_ffff;
     }
 
     /// Cancels a block that is in the window; whether it was.
     #[inline]
     pub(crate) fn cancel(&mut self, ptr: u64, ring: &mut Ring) -> bool {
-        let mut idx = home(ptr);
-        let cell = loop {
-            let a = self.pairs[idx & MASK].a.load(Relaxed);
-            if a == 0 {
-                return false;
-            }
-            if a & LOW_MASK == ptr {
-                break self.pairs[idx & MASK].get();
-            }
-            idx += 1;
-        };
-        self.close_gap(idx & MASK);
+        let is_it = |pair: &&Pair| pair.a.load(Relaxed) & LOW_MASK == ptr;
+        let Some(pair) = self.set(ptr).iter().find(is_it) else { return false };
+        let cell = pair.get();
+        pair.a.store(0, Relaxed);
         let size = cell.b & 0xffff_ffff;
         self.n_blocks -= 1;
         self.n_bytes -= size;
@@ -94,28 +112,10 @@ impl Window {
         true
     }
 
-    /// Empties a place and moves back what had to go past it.
-    #[inline]
-    fn close_gap(&mut self, mut gap: usize) {
-        let mut idx = gap;
-        loop {
-            idx = (idx + 1) & MASK;
-            let cell = self.pairs[idx].get();
-            if cell.a == 0 {
-                break;
-            }
-            let wanted = home(cell.a & LOW_MASK);
-            if idx.wrapping_sub(wanted) & MASK >= idx.wrapping_sub(gap) & MASK {
-                self.pairs[gap].put(cell);
-                gap = idx;
-            }
-        }
-        self.pairs[gap].a.store(0, Relaxed);
-    }
-
     /// Adds one pair to a temporary.
     #[inline]
     fn count(&mut self, key: u64, size: u64) {
+        self.n_pairs += 1;
         let mut idx = (key.wrapping_mul(HASH) >> (64 - MAX_TEMPORARIES.trailing_zeros())) as usize;
         loop {
             let at = 2 * (idx % MAX_TEMPORARIES);
@@ -156,10 +156,65 @@ impl Window {
         if self.n_keys == 0 {
             return;
         }
-        let n_pairs: u64 =
-            self.temporaries.as_chunks::<2>().0.iter().map(|pair| pair[0].b.load(Relaxed)).sum();
-        add(&header().n_cancelled, n_pairs);
+        add(&header().n_cancelled, self.n_pairs);
         ring.take_all::<2>(self.temporaries, self.n_keys);
-        self.n_keys = 0;
+        (self.n_keys, self.n_pairs) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapray_wire::ring::cells::{Allocator, Record, alloc, decode, free};
+    use std::collections::BTreeMap;
+
+    /// A table of empty cells.
+    fn pairs<const N: usize>() -> &'static [Pair; N] {
+        let pairs: Vec<Pair> = (0..N).map(|_| Pair { a: 0.into(), b: 0.into() }).collect();
+        Box::leak(pairs.into_boxed_slice().try_into().unwrap_or_else(|_| panic!("N of them")))
+    }
+
+    #[test]
+    fn what_leaves_a_window_is_what_happened() {
+        let cells = pairs::<{ 1 << 16 }>();
+        let mut ring = Ring::new(cells, false);
+        let mut window = Window::new(pairs(), pairs());
+        let mut alive = BTreeMap::new();
+        let (mut state, mut n_died) = (5_u64, 0);
+        for step in 0..30_000_u32 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Often one of a few addresses, so that they are used again; more blocks live than there is room for.
+            let n_addresses = if step % 3 == 0 { 50 } else { 3 * WINDOW_CELLS as u64 };
+            let ptr = 0x7f00_0000_0000 + (state >> 33) % n_addresses * 16;
+            if alive.remove(&ptr).is_some() {
+                n_died += 1;
+                if !window.cancel(ptr, &mut ring) {
+                    ring.free(&[free(ptr, Allocator::PythonObject)]);
+                }
+            } else {
+                let size = (state >> 20) as u32 % 500;
+                alive.insert(ptr, (step % 4000, u64::from(size)));
+                window.insert(alloc(Allocator::PythonObject, ptr, step % 4000, size), &mut ring);
+            }
+        }
+        window.flush(&mut ring);
+        let cells: Vec<Cell> = cells.iter().map(Pair::get).collect();
+        let (mut told, mut at, mut n_gone) = (BTreeMap::new(), 0, 0);
+        while cells[at].a != 0 {
+            let (record, n_cells) = decode(&cells[at..]).expect("whole records");
+            at += n_cells;
+            match record {
+                Record::Alloc { ptr, node, size, .. } => {
+                    assert_eq!(told.insert(ptr, (node, size)), None, "a block where one is alive");
+                }
+                Record::Free { ptr, .. } => {
+                    assert!(told.remove(&ptr).is_some(), "a free of nothing");
+                    n_gone += 1;
+                }
+                Record::Temporary { n_pairs, .. } => n_gone += n_pairs,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((told, n_gone), (alive, n_died));
     }
 }

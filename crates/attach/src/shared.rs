@@ -252,7 +252,11 @@ impl<'a> Slot<'a> {
         let is_moved = (emptying & !EMPTYING_TEMPORARIES) <= self.header.head.load(Ordering::Acquire);
         let moved = (emptying != 0 && is_moved).then_some(emptying & EMPTYING_TEMPORARIES);
         if moved != Some(0) {
-            out.extend(self.window().filter(|cell| cell.a != 0));
+            // A block that makes room is put into the ring before its cell is another's.
+            let mut last = Vec::new();
+            let head = self.header.head.load(Ordering::Acquire);
+            self.copy_cells((head.saturating_sub(1), head), &mut last);
+            out.extend(self.window().filter(|cell| cell.a != 0 && !last.contains(cell)));
         }
         if moved != Some(EMPTYING_TEMPORARIES) {
             out.extend(self.temporaries().filter(|[first, _]| first.a != 0).flatten());

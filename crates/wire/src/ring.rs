@@ -32,7 +32,7 @@ pub const CONTROL_BYTES: usize = 8192;
 /// Offset of the window in a slot.
 pub const WINDOW_OFFSET: usize = 4096;
 /// Cells of the window.
-pub const WINDOW_CELLS: usize = 16_384;
+pub const WINDOW_CELLS: usize = 8192;
 /// Offset of the temporaries in a slot.
 pub const TEMPORARIES_OFFSET: usize = WINDOW_OFFSET + WINDOW_CELLS * CELL_BYTES;
 /// Records of two cells that the temporaries hold at most.

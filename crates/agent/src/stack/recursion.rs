@@ -26,12 +26,6 @@ fn caller(outer: &[Level], level: &Level) -> Option<(u32, Level)> {
     Some((n_between as u32 + 1, *caller))
 }
 
-/// How deep in a recursion `level` is, whose callers are `outer`: see [`caller`]; 1 in none.
-#[inline]
-pub(crate) fn depth(outer: &[Level], level: &Level) -> u32 {
-    caller(outer, level).map_or(1, |(distance, caller)| caller.recursion.saturating_add(distance))
-}
-
 /// Where a level's node is to hang.
 pub(crate) struct Place {
     pub(crate) parent: u32,

@@ -9,18 +9,21 @@ use crate::stack::threads::Level;
 /// Sites that are remembered; each has one place, by its hash.
 const N_SITES: usize = 16_384;
 
+/// Within one line of the caches.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Site {
     code: u64,
     /// How far behind the code object's start; none is that long.
     place: u32,
     outer: u32,
     node: u32,
+    recursion: u32,
     /// When it was put in, 0 never.
     epoch: u32,
 }
 
-const NONE: Site = Site { code: 0, place: 0, outer: 0, node: 0, epoch: 0 };
+const NONE: Site = Site { code: 0, place: 0, outer: 0, node: 0, recursion: 0, epoch: 0 };
 
 /// See the module.
 pub(crate) struct Sites {
@@ -75,9 +78,10 @@ impl Sites {
         }
     }
 
-    /// The node of `level` under `outer`, if these are the marks that it was put in with.
+    /// Node and depth of recursion of `level` under `outer`, if these are the marks that it was put in with. The depth is what
+    /// the frames out to `outer` make it, or a depth from which on they are folded all the same.
     #[inline(always)]
-    pub(crate) fn find(&self, marks: [u32; 2], outer: u32, level: &Level) -> Option<u32> {
+    pub(crate) fn find(&self, marks: [u32; 2], outer: u32, level: &Level) -> Option<(u32, u32)> {
         let place = place(level);
         let site = self.table.as_slice().get(home(level.code, place, outer))?;
         let is_it = site.epoch == self.epoch
@@ -85,16 +89,16 @@ impl Sites {
             && site.code == level.code
             && site.place == place
             && self.marks == marks;
-        is_it.then_some(site.node)
+        is_it.then_some((site.node, site.recursion))
     }
 
     /// Remembers the node of `level`, which hangs from `outer`.
     #[inline]
     pub(crate) fn put(&mut self, outer: u32, level: &Level) {
-        let (Level { code, node, .. }, place) = (*level, place(level));
+        let (Level { code, node, recursion, .. }, place) = (*level, place(level));
         let (home, epoch) = (home(code, place, outer), self.epoch);
         if let Some(site) = self.table.as_mut_slice().get_mut(home) {
-            *site = Site { code, place, outer, node, epoch };
+            *site = Site { code, place, outer, node, recursion, epoch };
         }
     }
 }
@@ -110,7 +114,7 @@ mod tests {
         sites.keep_for([1, 0]);
         assert_eq!(sites.find([1, 0], 0, &level(0, 0, 0)), None);
         sites.put(7, &level(16, 2, 8));
-        assert_eq!(sites.find([1, 0], 7, &level(16, 2, 0)), Some(8));
+        assert_eq!(sites.find([1, 0], 7, &level(16, 2, 0)), Some((8, 1)));
         for (outer, code, instruction) in [(6, 16, 2), (7, 32, 2), (7, 16, 4)] {
             assert_eq!(sites.find([1, 0], outer, &level(code, instruction, 0)), None);
         }
