@@ -108,15 +108,6 @@ pub(crate) fn set_forking(is_forking: bool) {
     page().is_forking.store(u32::from(is_forking), Relaxed);
 }
 
-/// Says that the owner calls an allocator whose inner calls are not to be recorded; answers what was said before.
-#[inline]
-pub(crate) fn set_nested(is_nested: bool) -> bool {
-    let page = page();
-    let before = page.is_nested.load(Relaxed);
-    page.is_nested.store(u32::from(is_nested), Relaxed);
-    before != 0
-}
-
 /// Whether this thread is inside such a call.
 pub(crate) fn is_nested() -> bool {
     page().is_nested.load(Relaxed) != 0 && page().owner.load(Relaxed) == thread_pointer()
@@ -129,7 +120,20 @@ pub(crate) fn has_given_up() -> bool {
 
 /// The lock, held.
 pub(crate) struct Guard {
+    page: &'static Page,
     is_outermost: bool,
+}
+
+impl Guard {
+    /// Calls an allocator whose inner calls are not to be recorded.
+    #[inline]
+    pub(crate) fn nest<T>(&self, call: impl FnOnce() -> T) -> T {
+        let was_nested = self.page.is_nested.load(Relaxed);
+        self.page.is_nested.store(1, Relaxed);
+        let answer = call();
+        self.page.is_nested.store(was_nested, Relaxed);
+        answer
+    }
 }
 
 impl Deref for Guard {
@@ -155,7 +159,7 @@ impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
         if self.is_outermost {
-            page().owner.store(0, Release);
+            self.page.owner.store(0, Release);
         }
     }
 }
@@ -170,21 +174,21 @@ pub(crate) fn enter() -> Option<Guard> {
         return enter_slowly(page, me);
     }
     if page.armed.load(Relaxed) == ARMED {
-        return Some(Guard { is_outermost: true });
+        return Some(Guard { page, is_outermost: true });
     }
     enter_unarmed(page)
 }
 
-/// As [`enter`], but also inside a call that [`set_nested`] has announced: the agent's state is whole there. For mappings, which
+/// As [`enter`], but also inside a call that [`Guard::nest`] makes: the agent's state is whole there. For mappings, which
 /// the outer call does not record.
 pub(crate) fn enter_even_nested() -> Option<Guard> {
-    if is_nested() { Some(Guard { is_outermost: false }) } else { enter() }
+    if is_nested() { Some(Guard { page: page(), is_outermost: false }) } else { enter() }
 }
 
 /// This thread has the lock, but the agent is not armed: a forked child, or idle.
 #[cold]
 fn enter_unarmed(page: &'static Page) -> Option<Guard> {
-    let mut guard = Guard { is_outermost: true };
+    let mut guard = Guard { page, is_outermost: true };
     if page.armed.load(Relaxed) == FRESH {
         let is_set_up = !has_given_up() && process::set_up_child(&mut guard);
         page.armed.store(if is_set_up { ARMED } else { IDLE }, Release);
@@ -199,7 +203,7 @@ fn enter_unarmed(page: &'static Page) -> Option<Guard> {
 fn enter_slowly(page: &'static Page, me: usize) -> Option<Guard> {
     if page.owner.load(Relaxed) == me {
         if page.is_forking.load(Relaxed) != 0 && page.armed.load(Relaxed) == ARMED {
-            return Some(Guard { is_outermost: false });
+            return Some(Guard { page, is_outermost: false });
         }
         if page.is_nested.load(Relaxed) == 0 {
             add(&header().reentered, 1);
@@ -218,7 +222,7 @@ fn wait(page: &'static Page, me: usize) -> Option<Guard> {
             return None;
         }
         if page.owner.load(Relaxed) == 0 && page.owner.compare_exchange(0, me, Acquire, Relaxed).is_ok() {
-            let guard = Guard { is_outermost: true };
+            let guard = Guard { page, is_outermost: true };
             return (page.armed.load(Relaxed) == ARMED).then_some(guard);
         }
         if round < MAX_SPINS {

@@ -58,10 +58,8 @@ fn change(allocator: Allocator, ptr: usize, size: usize) -> usize {
         // SAFETY: the caller's block.
         return unsafe { real::realloc(ptr, size) };
     };
-    let is_nested = lock::set_nested(true);
     // SAFETY: the caller's block.
-    let block = unsafe { real::realloc(ptr, size) };
-    lock::set_nested(is_nested);
+    let block = agent.nest(|| unsafe { real::realloc(ptr, size) });
     if ptr != 0 && (block != 0 || size == 0) {
         agent.free(ptr, allocator);
     }

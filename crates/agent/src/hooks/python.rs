@@ -217,9 +217,7 @@ impl Place {
     #[inline(never)]
     fn exact_passed_on(&self, size: usize, get: impl FnOnce() -> usize) -> usize {
         let Some(mut agent) = lock::enter() else { return get() };
-        let was_nested = lock::set_nested(true);
-        let block = get();
-        lock::set_nested(was_nested);
+        let block = agent.nest(get);
         if block != 0 {
             agent.alloc(Holds::Interpreter, self.allocator, block, size);
         }
@@ -257,9 +255,7 @@ impl Place {
     #[inline]
     fn exact_realloc(&self, ctx: usize, ptr: usize, size: usize) -> usize {
         let Some(mut agent) = lock::enter() else { return self.domain.realloc(ctx, ptr, size) };
-        let was_nested = lock::set_nested(true);
-        let block = self.domain.realloc(ctx, ptr, size);
-        lock::set_nested(was_nested);
+        let block = agent.nest(|| self.domain.realloc(ctx, ptr, size));
         if block != 0 {
             if ptr != 0 {
                 agent.free(ptr, self.allocator);
@@ -269,7 +265,7 @@ impl Place {
         block
     }
 
-    /// A large block goes back through the raw domain, which must not record it once more.
+    /// A large block, or one that was large when it was given, goes back through the raw domain, which must not record it once more.
     #[inline]
     fn exact_free(&self, ctx: usize, ptr: usize) {
         if ptr == 0 {
@@ -281,9 +277,7 @@ impl Place {
             return self.domain.free(ctx, ptr);
         };
         agent.free(ptr, self.allocator);
-        let was_nested = lock::set_nested(true);
-        self.domain.free(ctx, ptr);
-        lock::set_nested(was_nested);
+        agent.nest(|| self.domain.free(ctx, ptr));
     }
 }
 
