@@ -5,16 +5,15 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use heapray_wire::ring::cells::{Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap};
 use heapray_wire::ring::{FLAG_ALL_EVENTS, FLAG_NATIVE, MODE_EXACT};
 
-use crate::ring::{Ring, add, control, header};
+use crate::cost::Cost;
+use crate::ring::{Ring, control, header};
 use crate::stack::Stacks;
 use crate::stack::python::Holds;
 use crate::window::{LARGE_BYTES, Window};
 use crate::{domains, kernel, lock, pages, sampler, view};
 
-/// Every so-many-th event is timed.
-const TIMED_EVERY: u64 = 1024;
-/// An event that took longer, in nanoseconds, was interrupted: even emptying the window takes less.
-const MAX_TIMED_NS: u64 = 200_000;
+/// Samples are few: each counts as so many events where one is to be timed.
+const TIMED_SAMPLES: u32 = 64;
 /// How long a block may be young, in nanoseconds: a sweep through the window costs tens of microseconds.
 const MAX_AGE_NS: u64 = 50_000_000;
 /// Anonymous mappings that are remembered.
@@ -38,8 +37,7 @@ pub(crate) struct Agent {
     has_recorded: bool,
     n_events: u64,
     n_marks: u64,
-    /// What it costs to ask for the time.
-    clock_ns: u64,
+    cost: Cost,
     mappings: [(usize, usize); MAX_MAPPINGS],
     next_mapping: usize,
 }
@@ -61,7 +59,7 @@ impl Agent {
             has_recorded: false,
             n_events: 0,
             n_marks: 0,
-            clock_ns: 0,
+            cost: Cost::new(),
             mappings: [(0, 0); MAX_MAPPINGS],
             next_mapping: 0,
         }
@@ -82,7 +80,7 @@ impl Agent {
         self.is_recording = control().recording.load(Relaxed) != 0;
         self.has_recorded |= self.is_recording;
         self.n_events = 0;
-        self.clock_ns = clock_ns();
+        self.cost.begin();
         header().pid.store(kernel::pid(), Relaxed);
         header().start_id.store(kernel::random(), Relaxed);
         header().agent_bytes.store(pages::mapped_bytes(), Relaxed);
@@ -117,6 +115,7 @@ impl Agent {
             self.flushed_ns = now_ns;
             self.flush();
         }
+        self.cost.tell(now_ns);
         header().n_events.store(self.n_events, Relaxed);
         header().n_slow.store(self.n_events, Relaxed);
         header().n_nodes.store(self.stacks.n_nodes(), Relaxed);
@@ -147,12 +146,18 @@ impl Agent {
             return;
         }
         self.n_events += 1;
-        if self.n_events.is_multiple_of(TIMED_EVERY) {
-            let start_ns = kernel::now_ns();
-            self.alloc_now(holds, allocator, ptr, size);
-            return self.time(start_ns);
+        if self.cost.is_due(1) {
+            return self.alloc_timed(holds, allocator, ptr, size);
         }
         self.alloc_now(holds, allocator, ptr, size);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_timed(&mut self, holds: Holds, allocator: Allocator, ptr: usize, size: usize) {
+        let start = self.cost.now();
+        self.alloc_now(holds, allocator, ptr, size);
+        self.cost.add(start);
     }
 
     #[inline]
@@ -177,16 +182,6 @@ impl Agent {
         }
     }
 
-    /// Counts the time of an event, without that of the clock.
-    #[cold]
-    fn time(&self, start_ns: u64) {
-        let taken_ns = kernel::now_ns().saturating_sub(start_ns);
-        if taken_ns <= MAX_TIMED_NS {
-            add(&header().n_timed, 1);
-            add(&header().timed_ns, taken_ns.saturating_sub(self.clock_ns));
-        }
-    }
-
     /// Exact mode: a block goes back.
     #[inline]
     pub(crate) fn free(&mut self, ptr: usize, allocator: Allocator) {
@@ -195,6 +190,22 @@ impl Agent {
             return;
         }
         self.n_events += 1;
+        if self.cost.is_due(1) {
+            return self.free_timed(ptr, allocator);
+        }
+        self.free_now(ptr, allocator);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_timed(&mut self, ptr: usize, allocator: Allocator) {
+        let start = self.cost.now();
+        self.free_now(ptr, allocator);
+        self.cost.add(start);
+    }
+
+    #[inline]
+    fn free_now(&mut self, ptr: usize, allocator: Allocator) {
         let ptr = ptr as u64;
         if let Some(window) = &mut self.window
             && window.cancel(ptr, &mut self.ring)
@@ -207,12 +218,13 @@ impl Agent {
     /// Sampled mode: a block was given and is a sample.
     pub(crate) fn sample(&mut self, allocator: Allocator, ptr: usize, size: usize) {
         self.poll();
-        let start_ns = self.start_of_timed();
+        self.n_events += 1;
+        let start = self.cost.is_due(TIMED_SAMPLES).then(|| self.cost.now());
         let node = self.node(holds(allocator));
         let drawn = Drawn { size: size as u64, interval: sampler::of(allocator).sampled_interval() };
         self.ring.event(&sample(allocator, ptr as u64, node, drawn));
-        if start_ns != 0 {
-            self.time(start_ns);
+        if let Some(start) = start {
+            self.cost.add(start);
         }
     }
 
@@ -220,13 +232,11 @@ impl Agent {
     pub(crate) fn sampled_free(&mut self, ptr: usize, allocator: Allocator) {
         self.poll();
         self.n_events += 1;
+        let start = self.cost.is_due(TIMED_SAMPLES).then(|| self.cost.now());
         self.ring.free(&[free(ptr as u64, allocator)]);
-    }
-
-    /// Samples are few: one in 16 is timed. The time it starts at, 0 for the others.
-    fn start_of_timed(&mut self) -> u64 {
-        self.n_events += 1;
-        if self.n_events.is_multiple_of(TIMED_EVERY / 64) { kernel::now_ns() } else { 0 }
+        if let Some(start) = start {
+            self.cost.add(start);
+        }
     }
 
     /// A range of addresses is unmapped.
@@ -261,11 +271,6 @@ impl Agent {
         self.ring.push(&[forking(self.fork_mark)], crate::ring::Rank::Vital);
         header().n_events.store(self.n_events, Release);
     }
-}
-
-/// The shortest time between two looks at the clock.
-fn clock_ns() -> u64 {
-    (0..8).map(|_| kernel::now_ns().abs_diff(kernel::now_ns())).min().unwrap_or(0)
 }
 
 /// Whether the allocator gives blocks that are freed by their address.

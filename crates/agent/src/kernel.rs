@@ -33,6 +33,15 @@ pub(crate) fn now_ns() -> u64 {
     time[0] * 1_000_000_000 + time[1]
 }
 
+/// Whether the calling thread may read the processor's counter, as the kernel says; where it has no word for that, it may.
+pub(crate) fn may_read_counter() -> bool {
+    const PR_GET_TSC: usize = 25;
+    const PR_TSC_SIGSEGV: i32 = 2;
+    let mut word = 0_i32;
+    call(nr::PRCTL, [PR_GET_TSC, &raw mut word as usize, 0, 0, 0, 0]);
+    word != PR_TSC_SIGSEGV
+}
+
 /// Sleeps; a signal may end it early.
 pub(crate) fn nap(ns: u64) {
     let time = [0_u64, ns];

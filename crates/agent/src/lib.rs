@@ -7,6 +7,7 @@
 
 mod agent;
 pub(crate) mod arch;
+mod cost;
 mod domains;
 mod elf;
 pub(crate) mod emit;

@@ -71,6 +71,15 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
+/// The processor's counter of time, in ticks of its own.
+#[inline]
+pub(crate) fn counter() -> u64 {
+    let ticks: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+    ticks
+}
+
 /// Tells the processor that the memory at `addr` will be wanted soon; any address will do.
 #[inline]
 pub(crate) fn prefetch(addr: usize) {

@@ -73,6 +73,15 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
+/// The processor's counter of time, in ticks of its own. To be asked for only where [`crate::kernel::may_read_counter`].
+#[inline]
+pub(crate) fn counter() -> u64 {
+    let (low, high): (u64, u64);
+    // SAFETY: reads a register.
+    unsafe { asm!("rdtsc", out("rax") low, out("rdx") high, options(nomem, nostack, preserves_flags)) };
+    high << 32 | low
+}
+
 /// Tells the processor that the memory at `addr` will be wanted soon; any address will do.
 #[inline]
 pub(crate) fn prefetch(addr: usize) {
