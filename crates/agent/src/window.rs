@@ -17,6 +17,9 @@ use crate::view::{TemporaryPairs, WindowPairs};
 /// Cells of a set.
 const WAYS: usize = 4;
 const N_SETS: usize = WINDOW_CELLS / WAYS;
+/// One block in `Window::held`; the bytes of all are fewer.
+const BLOCK: u64 = 1 << 32;
+const SIZE_MASK: u64 = BLOCK - 1;
 /// Bytes in the window when it is emptied: the high-water mark is right to this much.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 /// A block from this size on does not go through the window.
@@ -30,8 +33,8 @@ const HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(crate) struct Window {
     pairs: &'static WindowPairs,
     temporaries: &'static TemporaryPairs,
-    n_blocks: u64,
-    n_bytes: u64,
+    /// Its blocks ([`BLOCK`] each) and their bytes in one word, which every event changes.
+    held: u64,
     /// Says which block of a full set makes room: one after the other.
     n_evicted: usize,
     /// Different temporaries, and pairs in all of them.
@@ -55,7 +58,7 @@ pub(crate) fn expect(ptr: usize) {
 impl Window {
     /// The window of a fresh slot.
     pub(crate) const fn new(pairs: &'static WindowPairs, temporaries: &'static TemporaryPairs) -> Window {
-        Window { pairs, temporaries, n_blocks: 0, n_bytes: 0, n_evicted: 0, n_keys: 0, n_pairs: 0 }
+        Window { pairs, temporaries, held: 0, n_evicted: 0, n_keys: 0, n_pairs: 0 }
     }
 
     /// The set of a block with this address.
@@ -73,9 +76,8 @@ impl Window {
             Some(pair) => pair.put(cell),
             None => self.replace(set, cell, ring),
         }
-        self.n_blocks += 1;
-        self.n_bytes += cell.b & 0xffff_ffff;
-        if self.n_bytes >= MAX_BYTES {
+        self.held += BLOCK + (cell.b & SIZE_MASK);
+        if self.held & SIZE_MASK >= MAX_BYTES {
             self.flush_blocks(ring);
         }
     }
@@ -90,8 +92,7 @@ impl Window {
         ring.event(&[old]);
         pair.a.store(0, Release);
         pair.put(cell);
-        self.n_blocks -= 1;
-        self.n_bytes -= old.b & 0xffff_ffff;
+        self.held -= BLOCK + (old.b & SIZE_MASK);
     }
 
     /// Cancels a block that is in the window; whether it was.
@@ -101,9 +102,8 @@ impl Window {
         let Some(pair) = self.set(ptr).iter().find(is_it) else { return false };
         let cell = pair.get();
         pair.a.store(0, Relaxed);
-        let size = cell.b & 0xffff_ffff;
-        self.n_blocks -= 1;
-        self.n_bytes -= size;
+        let size = cell.b & SIZE_MASK;
+        self.held -= BLOCK + size;
         let allocator = (cell.a >> 56) - u64::from(TAG_ALLOC);
         self.count(word(TAG_TEMPORARY, cell.b >> 32 | allocator << 32), size);
         if self.n_keys >= MAX_KEYS {
@@ -146,8 +146,8 @@ impl Window {
     #[cold]
     #[inline(never)]
     fn flush_blocks(&mut self, ring: &mut Ring) {
-        ring.take_all::<1>(self.pairs, self.n_blocks);
-        (self.n_blocks, self.n_bytes) = (0, 0);
+        ring.take_all::<1>(self.pairs, self.held / BLOCK);
+        self.held = 0;
     }
 
     #[cold]
