@@ -18,5 +18,7 @@ pub mod text;
 
 pub use clean::sanitize;
 pub use flame::{FlameDirection, FlameError, flame, flame_diff, page};
-pub use number::{bytes, bytes_signed, duration, percent, rate, rate_interval, thousands, thousands_signed};
+pub use number::{
+    bytes, bytes_signed, duration, percent, rate, rate_interval, short_time, thousands, thousands_signed,
+};
 pub use style::Style;

@@ -87,6 +87,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// As [`duration`], with what is shorter: `40 µs`, `120 ms`.
+pub fn short_time(seconds: f64) -> String {
+    match seconds {
+        _ if !seconds.is_finite() => "? s".to_owned(),
+        _ if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
+        _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ => duration(seconds),
+    }
+}
+
 const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
 /// A value and its unit, three significant digits.

@@ -2,7 +2,7 @@
 //! cost, what is missing; and the phrases that these answers share.
 
 use super::footer::n_of;
-use crate::{Style, bytes, bytes_signed, duration, percent, sanitize, thousands};
+use crate::{Style, bytes, bytes_signed, duration, percent, sanitize, short_time, thousands};
 use heapray_query::answer::{Estimate, Recorded, RecordedProcess};
 
 /// Processes that are listed; the others are counted.
@@ -157,16 +157,6 @@ fn lost(about: &Recorded, style: &Style) -> String {
         text.push_str(&style.dim(&format!("lost: … and {more} more (--json)\n")));
     }
     text
-}
-
-/// `120 ms`, `1.5 s`.
-fn short_time(seconds: f64) -> String {
-    match seconds {
-        _ if !seconds.is_finite() => "? s".to_owned(),
-        _ if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
-        _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
-        _ => duration(seconds),
-    }
 }
 
 /// Bytes that are no change.
