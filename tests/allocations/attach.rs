@@ -26,13 +26,13 @@ for line in sys.stdin:
 const EXACT: &[&str] = &["--mode", "exact"];
 
 /// `heapray attach`, recording: it has said so.
-struct Attach {
+pub(crate) struct Attach {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Attach {
-    fn start(target: &Target, file: &str, options: &[&str]) -> Attach {
+    pub(crate) fn start(target: &Target, file: &str, options: &[&str]) -> Attach {
         let pid = target.pid().to_string();
         let mut command = heapray_command(["attach", &pid, "-o", file]);
         let mut child = command.args(options).stdout(Stdio::null()).spawn().expect("heapray starts");
@@ -44,7 +44,7 @@ impl Attach {
     }
 
     /// Waits for its end; answers its status and what else it said.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let said = self.stderr.lines().map_while(Result::ok).collect::<Vec<_>>().join("\n");
         (self.child.wait().expect("heapray can be waited for").code(), said)
     }

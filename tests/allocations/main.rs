@@ -23,6 +23,7 @@ mod sampled;
 mod signals;
 mod small_objects;
 mod stacks;
+mod started_threads;
 mod stopped_collector;
 mod threads;
 mod transparent;

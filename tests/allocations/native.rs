@@ -15,6 +15,10 @@ pub(crate) struct Libraries {
     pub(crate) count: String,
     /// To load and unload.
     pub(crate) plugin: String,
+    /// Pools of threads that never see Python.
+    pub(crate) pools: String,
+    /// A parallel region of OpenMP.
+    pub(crate) openmp: String,
 }
 
 /// The libraries; compiles them at the first call.
@@ -22,21 +26,23 @@ pub(crate) fn libraries() -> &'static Libraries {
     static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
     LIBRARIES.get_or_init(|| {
         let folder = Scratch::new();
-        let built = |name: &str| {
+        let built = |name: &str, option: &str| {
             let to = folder.file(&format!("{name}.so"));
-            compile(name, &to);
+            compile(name, option, &to);
             to.into_os_string().into_string().expect("the temporary folder is UTF-8")
         };
-        let (blocks, count, plugin) = (built("blocks"), built("count"), built("plugin"));
-        Libraries { _folder: folder, blocks, count, plugin }
+        let [blocks, count, plugin, pools] =
+            ["blocks", "count", "plugin", "pools"].map(|name| built(name, "-pthread"));
+        let openmp = built("openmp", "-fopenmp");
+        Libraries { _folder: folder, blocks, count, plugin, pools, openmp }
     })
 }
 
-fn compile(name: &str, to: &Path) {
+fn compile(name: &str, option: &str, to: &Path) {
     let source: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "allocations/native", &format!("{name}.c")].iter().collect();
     let status = Command::new("cc")
-        .args(["-O1", "-shared", "-fPIC", "-pthread", "-o"])
+        .args(["-O1", "-shared", "-fPIC", option, "-o"])
         .args([to, &source])
         .status()
         .expect("a C compiler is installed");

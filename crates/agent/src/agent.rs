@@ -9,6 +9,7 @@ use crate::cost::Cost;
 use crate::ring::{Ring, control, header};
 use crate::stack::Stacks;
 use crate::stack::python::Holds;
+use crate::stack::threads::Origin;
 use crate::window::{LARGE_BYTES, Window};
 use crate::{domains, kernel, lock, pages, sampler, view};
 
@@ -180,6 +181,12 @@ impl Agent {
             true => self.stacks.native_node(holds, &mut self.ring),
             false => self.stacks.node(holds, &mut self.ring),
         }
+    }
+
+    /// Where a thread starts that the calling one is about to create; `None` where that is not known.
+    pub(crate) fn origin(&mut self) -> Option<Origin> {
+        self.poll();
+        self.stacks.origin(self.is_native, &mut self.ring)
     }
 
     /// Exact mode: a block goes back.

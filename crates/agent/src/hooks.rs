@@ -5,6 +5,7 @@
 
 pub(crate) mod exact;
 pub(crate) mod mappings;
+mod native_threads;
 pub(crate) mod python;
 pub(crate) mod sampled;
 
@@ -77,6 +78,7 @@ hooks! {
     DLSYM: arch::dlsym, arch::dlsym;
     DLVSYM: arch::dlvsym, arch::dlvsym;
     DLCLOSE: arch::dlclose, arch::dlclose;
+    PTHREAD_CREATE: native_threads::pthread_create, native_threads::pthread_create;
     FORK: process::fork, process::fork;
     EXECVE: process::execve, process::execve;
     EXECV: process::execv, process::execv;

@@ -144,6 +144,14 @@ pub(crate) fn wipe_on_fork(addr: usize, n_bytes: usize) -> bool {
     call(nr::MADVISE, [addr, n_bytes, MADV_WIPEONFORK, 0, 0, 0]) == 0
 }
 
+/// The bytes at `addr` in this process, which need not be mapped: the kernel copies them (process_vm_readv(2)).
+pub(crate) fn read_own<const N: usize>(addr: usize) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let (to, from) = ([bytes.as_mut_ptr() as usize, N], [addr, N]);
+    let args = [pid() as usize, to.as_ptr() as usize, 1, from.as_ptr() as usize, 1, 0];
+    (call(nr::PROCESS_VM_READV, args) == N as isize).then_some(bytes)
+}
+
 /// Whether the page at `addr` is mapped.
 pub(crate) fn is_mapped(addr: usize) -> bool {
     let mut residency = 0_u8;

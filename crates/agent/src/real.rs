@@ -64,6 +64,7 @@ functions! {
     DLVSYM b"dlvsym"
     DLCLOSE b"dlclose"
     DL_ITERATE_PHDR b"dl_iterate_phdr"
+    PTHREAD_CREATE b"pthread_create"
     FORK b"fork"
     EXECVE b"execve"
     EXECV b"execv"

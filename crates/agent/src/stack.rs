@@ -15,9 +15,10 @@ pub(crate) mod peek;
 pub(crate) mod python;
 mod recursion;
 mod sites;
+mod starts;
 mod text;
 mod texts;
-mod threads;
+pub(crate) mod threads;
 mod tree;
 mod walk;
 pub(crate) mod watch;
@@ -34,6 +35,7 @@ use crate::stack::native::Native;
 use crate::stack::peek::Peek;
 use crate::stack::python::{Holds, Python};
 use crate::stack::sites::Sites;
+use crate::stack::starts::Starts;
 use crate::stack::texts::Texts;
 use crate::stack::threads::{Level, STALE, Thread, Threads};
 use crate::stack::tree::{Frame, Tree};
@@ -54,6 +56,7 @@ struct Places {
     codes: Codes,
     texts: Texts,
     sites: Sites,
+    starts: Starts,
     /// Changes whenever nodes that threads remember may be unknown to the collector.
     ring: u32,
     path: Array<u32>,
@@ -67,6 +70,7 @@ impl Stacks {
             codes: Codes::new(),
             texts: Texts::new(),
             sites: Sites::new(),
+            starts: Starts::new(),
             ring: 1,
             path: Array::new(),
         };
@@ -116,11 +120,11 @@ impl Stacks {
         let Stacks { python, threads, places, fresh, .. } = self;
         let Some(thread) = threads.current(peek) else { return UNKNOWN_NODE };
         let Some(python) = python else {
-            return places.bare(thread, Frame::cut(CutReason::NoPythonState), emit);
+            return places.bare(thread, CutReason::NoPythonState, emit);
         };
         let state = match python.state(peek, holds, thread) {
             Ok(state) => state,
-            Err(reason) => return places.bare(thread, Frame::cut(reason), emit),
+            Err(reason) => return places.bare(thread, reason, emit),
         };
         let innermost = python.innermost(peek, state);
         places.codes.take_ends();
@@ -147,6 +151,7 @@ impl Stacks {
             None => Err(CutReason::NoPythonState),
         };
         let mut cut = state.err();
+        places.look_for_start(thread, cut);
         if let (Some(python), Ok(state)) = (&python, state) {
             cut = walk::collect(peek, &python.frames, python.innermost(peek, state), fresh);
         }
@@ -201,6 +206,7 @@ impl Places {
         self.tree.begin_ring();
         self.codes.begin_ring();
         self.texts.begin_ring();
+        self.starts.forget();
     }
 
     /// What a thread's levels are good for: this ring, and no code object gone since.
@@ -225,11 +231,12 @@ impl Places {
 
     /// The node of a thread whose Python stack is not known.
     #[cold]
-    fn bare(&mut self, thread: &mut Thread, cut: Frame, emit: &mut impl Emit) -> u32 {
-        // SAFETY: reads nothing but code objects, of which there is none on the way.
+    fn bare(&mut self, thread: &mut Thread, reason: CutReason, emit: &mut impl Emit) -> u32 {
+        // SAFETY: reads nothing but code objects: on the way there is none, or those of a start, which were told.
         let peek = unsafe { Peek::new() };
         let Some(root) = self.root(thread) else { return UNKNOWN_NODE };
-        let leaf = self.tree.child(root, cut).unwrap_or(root);
+        self.look_for_start(thread, Some(reason));
+        let leaf = self.outermost(thread, root, reason);
         match self.tell(peek, None, leaf, emit) {
             true => leaf,
             false => UNKNOWN_NODE,
@@ -284,7 +291,7 @@ impl Places {
         let outer = changed.checked_sub(1).and_then(|idx| thread.levels.as_slice().get(idx));
         let mut node = match (outer, thread.cut) {
             (Some(level), _) => level.node,
-            (None, Some(reason)) => self.tree.child(root, Frame::cut(reason)).unwrap_or(root),
+            (None, Some(reason)) => self.outermost(thread, root, reason),
             (None, None) => root,
         };
         self.sites.keep_for(self.marks());

@@ -109,7 +109,7 @@ fn met(recording: &Recording, frame: u32, filter: &Filter, paths: &Paths) -> u8 
             meets(0, &|pattern| matches(pattern, function) || matches(pattern, &row.line.to_string()))
         }
         FrameKind::Tag => meets(1, &|pattern| matches(pattern, function)),
-        FrameKind::Cut => 0,
+        FrameKind::Cut | FrameKind::Start => 0,
         FrameKind::Python | FrameKind::Native => {
             let file = recording.text(row.file);
             let short = paths.short(file);

@@ -122,7 +122,7 @@ fn owner(recording: &Recording, places: &Places, tree: &StackTree, node: u32) ->
         PlaceKind::Python if tree.hides(places, place) => 5,
         PlaceKind::Python => 0,
         PlaceKind::Native => 1,
-        PlaceKind::Cut => 2,
+        PlaceKind::Cut | PlaceKind::Start => 2,
         PlaceKind::Tag => 3,
         PlaceKind::Thread if !tree.shows_threads() => 6,
         PlaceKind::Thread => 4,

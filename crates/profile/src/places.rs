@@ -17,6 +17,8 @@ pub enum PlaceKind {
     Tag,
     /// Frames are missing here.
     Cut,
+    /// A native thread was started here.
+    Start,
 }
 
 /// How finely places are told apart.
@@ -34,7 +36,7 @@ pub enum Detail {
 pub struct Place {
     /// What it is.
     pub kind: PlaceKind,
-    /// Text id of the function; of a tag, a cut or a thread its text.
+    /// Text id of the function; of a tag, a cut, a start or a thread its text.
     pub function: u32,
     /// Text id of the file.
     pub file: u32,
@@ -94,6 +96,7 @@ fn place(frame: &FrameRow, detail: Detail) -> Place {
         FrameKind::Thread => PlaceKind::Thread,
         FrameKind::Tag => PlaceKind::Tag,
         FrameKind::Cut => PlaceKind::Cut,
+        FrameKind::Start => PlaceKind::Start,
     };
     let line = match (kind, detail) {
         (PlaceKind::Python, Detail::Function) => frame.first_line,

@@ -97,7 +97,7 @@ impl StackTree {
 type Step = (Option<u32>, u32);
 
 impl Place {
-    /// Whether it is code, not a thread, a tag or a cut.
+    /// Whether it is code, not a thread, a tag or a mark.
     pub fn is_code(&self) -> bool {
         matches!(self.kind, PlaceKind::Python | PlaceKind::Native)
     }

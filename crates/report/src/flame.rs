@@ -187,7 +187,7 @@ fn total(profile: &StackProfile) -> String {
 /// The program's own code stands out; packages, the library, native code and what is no code stay apart.
 fn colour(place: &PlaceRow, name: &str) -> &'static str {
     let shades: [&str; 4] = match (place.kind.as_str(), origin(place)) {
-        ("thread" | "tag", _) => ["#b7dfb1", "#a9d8a3", "#c3e5be", "#9fd098"],
+        ("thread" | "tag" | "start", _) => ["#b7dfb1", "#a9d8a3", "#c3e5be", "#9fd098"],
         ("cut" | "unknown", _) => ["#e5e5e5", "#dedede", "#ebebeb", "#d8d8d8"],
         ("native", _) => ["#d9c7e8", "#cfb9e2", "#e2d3ee", "#c7aedd"],
         (_, Origin::Package) => ["#a8d3ea", "#98cae5", "#b7dbee", "#8bc2e0"],

@@ -16,6 +16,7 @@ pub(crate) fn label(place: &PlaceRow) -> String {
         },
         "tag" => format!("[tag: {}]", function.unwrap_or_default()),
         "cut" => format!("[stack cut: {}]", function.unwrap_or_else(|| "unknown why".to_owned())),
+        "start" => format!("[{}]", function.unwrap_or_else(|| "thread started here".to_owned())),
         "unknown" => "[no frames]".to_owned(),
         _ => code(function, file, place.line),
     }
@@ -64,6 +65,7 @@ mod tests {
             ("thread", "MainThread", "", 42, "thread MainThread (42)"),
             ("thread", "", "", 42, "thread 42"),
             ("cut", "too deep", "", 0, "[stack cut: too deep]"),
+            ("start", "native thread, started here", "", 0, "[native thread, started here]"),
             ("tag", "/orders", "", 0, "[tag: /orders]"),
             ("unknown", "", "", 0, "[no frames]"),
             ("python", "a\n;b", "x.py", 1, "a\\n;b (x.py:1)"),

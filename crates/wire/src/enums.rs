@@ -24,7 +24,7 @@ from_byte!(TypeKind:
 from_byte!(EdgeStrength: Owned Borrowed Weak Inferred);
 from_byte!(LabelKind: Field Attribute Local Closure Index Key Value Item Stack Offset Type);
 from_byte!(Tail: None Index Pairs Items);
-from_byte!(FrameKind: Python Native Thread Tag Cut);
+from_byte!(FrameKind: Python Native Thread Tag Cut Start);
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,8 @@ pub enum FrameKind {
     Tag = 4,
     /// Frames are missing here: `function` says why.
     Cut = 5,
+    /// What runs further in is a native thread, which was started where the frames further out are: `function` says so.
+    Start = 6,
 }
 
 /// One place in a program, the same for all processes of a file.

@@ -10,8 +10,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed};
 
-const FRAME_KINDS: [FrameKind; 5] =
-    [FrameKind::Python, FrameKind::Native, FrameKind::Thread, FrameKind::Tag, FrameKind::Cut];
+const FRAME_KINDS: [FrameKind; 6] = [
+    FrameKind::Python,
+    FrameKind::Native,
+    FrameKind::Thread,
+    FrameKind::Tag,
+    FrameKind::Cut,
+    FrameKind::Start,
+];
 
 /// The same cases at every run.
 fn config() -> Config {

@@ -28,6 +28,7 @@ pub(crate) mod nr {
     pub(crate) const MPROTECT: usize = 226;
     pub(crate) const MINCORE: usize = 232;
     pub(crate) const MADVISE: usize = 233;
+    pub(crate) const PROCESS_VM_READV: usize = 270;
     pub(crate) const GETRANDOM: usize = 278;
 }
 

@@ -28,6 +28,7 @@ pub(crate) mod nr {
     pub(crate) const GETTID: usize = 186;
     pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const OPENAT: usize = 257;
+    pub(crate) const PROCESS_VM_READV: usize = 310;
     pub(crate) const GETRANDOM: usize = 318;
 }
 

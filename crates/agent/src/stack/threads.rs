@@ -11,6 +11,7 @@ use core::mem;
 use heapray_wire::ring::cells::{CutReason, NO_PARENT};
 
 use crate::arch::{self, nr, syscall};
+use crate::kernel;
 use crate::stack::array::Array;
 use crate::stack::index::{Index, hash};
 use crate::stack::peek::Peek;
@@ -36,9 +37,36 @@ pub(crate) struct Level {
 /// No node: what the level stands for has changed.
 pub(crate) const STALE: u32 = NO_PARENT;
 
+/// Where a thread was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The node of a stack with Python frames.
+    pub(crate) node: u32,
+    /// Whether the thread that was there started it, not one that had been started there itself.
+    pub(crate) is_direct: bool,
+}
+
+/// What a thread knows of its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// How many notes there were when it looked.
+    pub(crate) n_notes: u32,
+    /// What it found.
+    pub(crate) origin: Option<Origin>,
+    /// The thread's root that the start's frames were put under, [`STALE`] none.
+    pub(crate) root: u32,
+    /// The mark behind these frames.
+    pub(crate) node: u32,
+}
+
+impl Start {
+    /// Nothing is known; there were no notes.
+    const UNKNOWN: Start = Start { n_notes: 0, origin: None, root: STALE, node: STALE };
+}
+
 /// A thread that was seen.
 pub(crate) struct Thread {
-    pointer: u64,
+    pub(crate) pointer: u64,
     /// The kernel's id.
     pub(crate) tid: u32,
     /// Text id of its label, 0 none.
@@ -57,6 +85,8 @@ pub(crate) struct Thread {
     pub(crate) stack: (u64, u64),
     /// Whether it is the process's first, whose stack grows.
     pub(crate) is_main: bool,
+    /// Where it was started, as far as it has asked.
+    pub(crate) start: Start,
 }
 
 impl Thread {
@@ -74,6 +104,7 @@ impl Thread {
             state: 0,
             stack: (0, 0),
             is_main: false,
+            start: Start::UNKNOWN,
         }
     }
 }
@@ -125,10 +156,18 @@ impl Threads {
         if thread.tid != tid {
             // The place of a thread that has ended, or the only thread of a forked child.
             (thread.tid, thread.tag, thread.state, thread.marks) = (tid, 0, 0, [0; 2]);
-            (thread.stack, thread.is_main) = ((0, 0), tid == pid());
+            (thread.stack, thread.is_main, thread.start) = ((0, 0), tid == pid(), Start::UNKNOWN);
             thread.levels.truncate(0);
         }
         Some(thread)
+    }
+
+    /// The kernel's id of the thread whose pointer this is, which may have ended; `None` where that cannot be told.
+    pub(crate) fn tid_of(&self, pointer: u64) -> Option<u32> {
+        let TidPlace::At(offset) = self.tid_place else { return None };
+        kernel::read_own(pointer.wrapping_add(offset) as usize)
+            .map(u32::from_ne_bytes)
+            .filter(|tid| *tid != 0)
     }
 
     /// Asks the kernel for the thread's id, and looks where the C library has it.

@@ -30,6 +30,11 @@ impl Frame {
         Frame { kind: NodeKind::Cut, a: reason as u64, b: 0 }
     }
 
+    /// A native thread was started here.
+    pub(crate) const fn start(is_direct: bool) -> Frame {
+        Frame { kind: NodeKind::Start, a: !is_direct as u64, b: 0 }
+    }
+
     /// A Python frame at a byte offset of its code, -1 where it has not begun.
     pub(crate) const fn python(code: u32, offset: i32) -> Frame {
         Frame { kind: NodeKind::Python, a: code as u64, b: offset }

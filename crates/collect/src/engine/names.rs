@@ -164,6 +164,10 @@ impl Names {
             }
             NodeKind::Cut => self.cut(reason(raw.a)),
             NodeKind::NativeCut => self.cut("native frames missing"),
+            NodeKind::Start => {
+                let function = self.text(start(raw.a));
+                self.intern(FrameRow { function, ..bare(FrameKind::Start) })
+            }
         }
     }
 
@@ -230,6 +234,13 @@ fn bare(kind: FrameKind) -> FrameRow {
         end_line: 0,
         end_column: 0,
         first_line: 0,
+    }
+}
+
+fn start(how: u64) -> &'static str {
+    match how {
+        0 => "native thread, started here",
+        _ => "native thread, started by one started here",
     }
 }
 

@@ -46,6 +46,7 @@ impl Allocations {
             PlaceKind::Thread => "thread",
             PlaceKind::Tag => "tag",
             PlaceKind::Cut => "cut",
+            PlaceKind::Start => "start",
         };
         PlaceRow {
             kind: kind.to_owned(),

@@ -109,6 +109,9 @@ pub enum NodeKind {
     Cut = 5,
     /// The native part of the stack is missing from here on: `a` is the [`CutReason`].
     NativeCut = 6,
+    /// What runs further in is a native thread, which was started where the frames further out are: `a` is 1 where another native
+    /// thread did that, which was started there itself, and 0 elsewhere.
+    Start = 7,
 }
 
 impl NodeKind {
@@ -121,6 +124,7 @@ impl NodeKind {
             4 => Self::Tag,
             5 => Self::Cut,
             6 => Self::NativeCut,
+            7 => Self::Start,
             _ => return None,
         })
     }
