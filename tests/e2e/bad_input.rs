@@ -1,6 +1,7 @@
 //! What cannot be done is said in one line with exit status 2, and the target is none the worse.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,10 +20,18 @@ fn no_such_process_is_said() {
 
 #[test]
 fn what_is_no_python_is_said_and_runs_on() {
-    let mut sleeper = Running(Command::new("sleep").arg("1000").spawn().expect("sleep starts"));
-    let pid = sleeper.0.id().to_string();
+    let mut echo = Command::new("cat");
+    let mut echo = Running(echo.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat starts"));
+    let pid = echo.0.id().to_string();
+    let (mut to, mut from) = (echo.0.stdin.take().expect("piped"), echo.0.stdout.take().expect("piped"));
+    let mut answers = || {
+        to.write_all(b"x").expect("cat reads");
+        from.read_exact(&mut [0]).expect("cat answers");
+    };
+    // It is whole: a program that has only just been started may not have its libraries yet.
+    answers();
     one_line_error(&heapray(["types", &pid]), &[&pid, "Python"]);
-    assert!(sleeper.0.try_wait().expect("a child can be asked").is_none(), "the process runs on");
+    answers();
 }
 
 #[test]
