@@ -15,6 +15,7 @@ pub(crate) mod nr {
     pub(crate) const OPENAT: usize = 56;
     pub(crate) const CLOSE: usize = 57;
     pub(crate) const READ: usize = 63;
+    pub(crate) const PREAD64: usize = 67;
     pub(crate) const NANOSLEEP: usize = 101;
     pub(crate) const CLOCK_GETTIME: usize = 113;
     pub(crate) const SCHED_YIELD: usize = 124;
