@@ -123,6 +123,8 @@ fn sampled_native_threads_hang_from_where_they_were_started() {
                 bytes.is_some_and(|bytes| (bytes / truth - 1.0).abs() < 0.01),
                 "{who}: {bytes:?} of {truth}"
             );
+            let bytes = top["native_threads"]["bytes"].as_f64().unwrap_or(0.0);
+            assert!((bytes / truth - 2.0).abs() < 0.02, "{who}: {bytes} of twice {truth} by native threads");
             let tree = recorded.ask(&["tree", "--what", "live"]);
             let marks = tree["rows"].as_array().expect("rows").iter().filter(|row| row["kind"] == "start");
             let texts: Vec<&str> = marks.filter_map(|row| row["function"].as_str()).collect();

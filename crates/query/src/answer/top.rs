@@ -18,6 +18,9 @@ pub struct TopAnswer {
     pub process: Option<u32>,
     /// All that is alive.
     pub live: Estimate,
+    /// What of it native threads allocated, whose stacks hang from where they were started: it is charged to these lines, whoever the
+    /// threads work for.
+    pub native_threads: Estimate,
     /// All growth in the window.
     pub growth: Estimate,
     /// All that was allocated in the window.

@@ -3,7 +3,8 @@
 use super::rows::{estimate, part, per_second, trend};
 use super::{Allocations, Names, What, by_name, detail};
 use crate::answer::{TopAnswer, TopRow};
-use heapray_profile::{Charge, Figures, Group, GroupBy};
+use heapray_profile::{Amount, Charge, Figures, Group, GroupBy, Site};
+use heapray_wire::FrameKind;
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,12 +89,27 @@ impl Allocations {
             sort: how.order.name().to_owned(),
             process: peak.map(|at| self.recording.tasks[at].number),
             live: estimate(all.live),
+            native_threads: estimate(self.of_native_threads(&sites)),
             growth: estimate(all.growth()),
             allocated: estimate(all.allocated),
             bytes_per_second: per_second(all.allocated.bytes, self.span.seconds()),
             rows: shares(rows, all.live.bytes),
             n_rows,
         }
+    }
+
+    /// What lives of native threads whose start is known. O(sites × frames) where there are any.
+    fn of_native_threads(&self, sites: &[Site]) -> Amount {
+        let recording = &self.recording;
+        let mut sum = Amount::default();
+        if recording.frames.iter().all(|frame| frame.kind != FrameKind::Start) {
+            return sum;
+        }
+        let is_start = |node: u32| recording.frame(node).kind == FrameKind::Start;
+        for site in sites.iter().filter(|site| recording.stack(site.node).any(is_start)) {
+            sum += site.figures.live;
+        }
+        sum
     }
 
     /// The first groups as rows, with the groups.

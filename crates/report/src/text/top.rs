@@ -45,6 +45,7 @@ pub fn top(answer: &TopAnswer, style: &Style) -> String {
     text.push_str(&hidden(answer.n_rows, answer.rows.len(), &answer.by, style));
     text.push('\n');
     text.push_str(&style.dim(&explained(answer, is_peak)));
+    text.push_str(&style.dim(&native_threads(answer)));
     text + &footer(&answer.recording, style)
 }
 
@@ -103,6 +104,17 @@ fn growth_line(answer: &TopAnswer, row: &TopRow, place: &str) -> String {
 
 fn share(part: i64, all: i64) -> String {
     percent(if all > 0 { (part as f64 / all as f64).clamp(0.0, 1.0) } else { 0.0 })
+}
+
+/// Whose work a native thread does is not known: it is said what of the table that is.
+fn native_threads(answer: &TopAnswer) -> String {
+    match answer.native_threads.bytes {
+        0 => String::new(),
+        _ => format!(
+            "{} by native threads, under the lines that started these, whoever they work for\n",
+            estimated(&answer.native_threads)
+        ),
+    }
 }
 
 fn explained(answer: &TopAnswer, is_peak: bool) -> String {
