@@ -20,6 +20,7 @@ mod other_allocators;
 mod processes;
 mod profile_functions;
 mod sampled;
+mod sampled_changing;
 mod signals;
 mod small_objects;
 mod stacks;
