@@ -78,7 +78,7 @@ impl Cost {
     pub(crate) fn tell(&mut self, now_ns: u64) {
         let ticks = self.now().wrapping_sub(self.origin.0).max(1);
         let ns = now_ns.saturating_sub(self.origin.1).max(1);
-        // Before that the two clocks were not read at the same time.
+        // Counter and clock are read one after the other, which matters less the longer ago the start is.
         if ns > 100 * MAX_NS {
             self.max = in_proportion(MAX_NS, ticks, ns);
         }

@@ -328,6 +328,30 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_was_on_its_way_into_the_ring_is_read_once() {
+        let shared = small();
+        let slot = shared.slot(1).expect("there");
+        let put = |words: &[AtomicU64], at: usize, cell: Cell| {
+            words[2 * at].store(cell.a, Ordering::Relaxed);
+            words[2 * at + 1].store(cell.b, Ordering::Relaxed);
+        };
+        let [moving, staying, other] = [(7, 1), (9, 1), (7, 2)].map(|(a, b)| Cell { a, b });
+        for (at, cell) in [(0, moving), (5, staying), (6, other)] {
+            put(slot.window, at, cell);
+        }
+        let young = || {
+            let mut out = Vec::new();
+            slot.copy_young(&mut out);
+            out
+        };
+        assert_eq!(young(), [moving, staying, other]);
+        // The 258th cell of a ring of 256.
+        put(slot.words, 1, moving);
+        slot.header().head.store(258, Ordering::Release);
+        assert_eq!(young(), [staying, other]);
+    }
+
+    #[test]
     fn a_wiped_slot_is_as_new() {
         let shared = small();
         let slot = shared.slot(1).expect("there");

@@ -188,8 +188,12 @@ pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> Stri
     if summary.refused > 0 {
         line.push_str(&format!(", {} processes found no room", heapray_report::thousands(summary.refused)));
     }
-    let hooks = heapray_report::short_time(summary.hook_ns as f64 / 1e9);
-    line.push_str(&format!(", {hooks} in hooks of {seconds:.1} s\n"));
+    // Of very few events none was timed.
+    if summary.hook_ns > 0 {
+        let hooks = heapray_report::short_time(summary.hook_ns as f64 / 1e9);
+        line.push_str(&format!(", {hooks} in hooks"));
+    }
+    line.push_str(&format!(" of {seconds:.1} s\n"));
     line
 }
 

@@ -9,10 +9,11 @@
 //! | Control, claims | SlotHeader | window | temporaries | ring of cells | SlotHeader | …
 //! ```
 //!
-//! Exact mode keeps young blocks in the window, a hash table whose cells are `Alloc` records as they stand (0 is
+//! Exact mode keeps young blocks in the window, sets of four cells that are `Alloc` records as they stand (0 is
 //! empty), and pairs that came and went inside it in the temporaries, a hash table of `Temporary` records of two
-//! cells. The agent moves both into the ring when they fill and at each of the collector's rounds. Once a process has
-//! ended, the collector reads what is left in them **after** the ring: the window holds blocks that were never freed.
+//! cells. The agent moves both into the ring at some of the collector's rounds, the temporaries when they fill, and of a full set
+//! of the window one block at a time. Once a process has ended, the collector reads what is left in them **after** the ring: the
+//! window holds blocks that were never freed. One that is the ring's last record was on its way there, and is the same block.
 //!
 //! One process writes a slot's ring (under its own lock), the collector reads it. `head` and `tail` count cells
 //! since the ring was made and never wrap; a cell lies at `count & (n_cells - 1)`. `head` is stored (release) after
