@@ -89,7 +89,7 @@ impl Scene {
             let name = recording.text(recording.frame(*node).function);
             name == "grow" || name == "grow.<locals>.<listcomp>"
         };
-        let rows = recording.tasks[0].slices.iter().flat_map(|slice| &slice.allocs);
+        let rows = recording.tasks[0].slices.iter().flat_map(|slice| slice.allocs);
         let of_grow = rows.filter(|row| recording.stack(row.node).any(|node| is_grow(&node)));
         of_grow.filter(|row| row.allocator >= heapray_wire::allocator::PYTHON_RAW).map(|row| row.bytes).sum()
     }

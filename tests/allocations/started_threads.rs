@@ -253,7 +253,7 @@ fn threads_that_ran_before_an_attach_are_not_guessed_at() {
 /// Blocks of this size by the innermost mark on their stack.
 fn marks_of(recording: &Recording, size: f64) -> BTreeMap<String, f64> {
     let mut marks = BTreeMap::new();
-    for row in recording.tasks[0].slices.iter().flat_map(|slice| &slice.allocs) {
+    for row in recording.tasks[0].slices.iter().flat_map(|slice| slice.allocs) {
         let is_mark = |node: &u32| matches!(recording.frame(*node).kind, FrameKind::Cut | FrameKind::Start);
         let mark = recording.stack(row.node).find(is_mark);
         if let Some(mark) = mark.filter(|_| row.bytes / row.count == size) {

@@ -202,7 +202,7 @@ impl Recorded {
     /// What each line of the program allocated in `task`, by the allocators wanted (all but arenas where empty).
     pub fn allocated(&self, task: &Task, allocators: &[u8]) -> BTreeMap<u32, Sum> {
         let mut lines = Lines::new(&self.tables, allocators);
-        for row in task.slices.iter().flat_map(|slice| &slice.allocs) {
+        for row in task.slices.iter().flat_map(|slice| slice.allocs) {
             let sum = Sum {
                 count: row.count,
                 bytes: row.bytes,
@@ -224,8 +224,8 @@ impl Recorded {
         for (line, sum) in self.allocated(task, allocators) {
             *lines.sums.entry(line).or_default() += sum;
         }
-        for row in task.slices.iter().flat_map(|slice| &slice.frees) {
-            let sum = sum_of(row);
+        for row in task.slices.iter().flat_map(|slice| slice.frees) {
+            let sum = sum_of(&row);
             lines.add(
                 (row.node, row.allocator),
                 Sum { count: -sum.count, bytes: -sum.bytes, ..Sum::default() },
@@ -237,7 +237,7 @@ impl Recorded {
 
     /// The outermost to innermost frames of every site that allocated in `task`, with what it allocated.
     pub fn stacks(&self, task: &Task) -> Vec<(Vec<String>, u8, Sum)> {
-        let rows = task.slices.iter().flat_map(|slice| &slice.allocs);
+        let rows = task.slices.iter().flat_map(|slice| slice.allocs);
         rows.map(|row| {
             let sum = Sum { count: row.count, bytes: row.bytes, ..Sum::default() };
             (self.words(row.node), row.allocator, sum)

@@ -1,11 +1,12 @@
 //! The tables of a recording of allocations, as every layer above reads them.
 
 use heapray_wire::{
-    EventRow, Fact, FactValue, FrameRow, Inherited, NO_NODE, NO_STRING, Peak, Reading, SizesRow, Slice,
-    StackRow, TaskEnd,
+    EventRow, Fact, FactValue, FrameRow, Inherited, NO_NODE, NO_STRING, Peak, Reading, SizesRow, StackRow,
+    TaskEnd,
 };
 
 use crate::facts;
+use crate::slices::Slices;
 use crate::tables::Loss;
 
 /// A recording of a tree of processes.
@@ -38,7 +39,7 @@ pub struct Task {
     /// Facts about it, in file order.
     pub facts: Vec<Fact>,
     /// What it allocated and freed, by rising slice number, at most one each; slices without either may be absent.
-    pub slices: Vec<Slice>,
+    pub slices: Slices,
     /// Memory over time.
     pub readings: Vec<Reading>,
     /// Its high-water mark.
@@ -139,11 +140,5 @@ impl Task {
     /// Process number of its parent, where that is recorded too.
     pub fn parent(&self) -> Option<u32> {
         self.int("parent").and_then(|number| u32::try_from(number).ok())
-    }
-
-    /// Its slice of this number. O(log n).
-    pub fn slice(&self, index: u32) -> Option<&Slice> {
-        let at = self.slices.binary_search_by_key(&index, |slice| slice.index).ok()?;
-        Some(&self.slices[at])
     }
 }

@@ -72,10 +72,10 @@ impl Builder {
         if self.another { Err("belongs to another recording") } else { Ok(()) }
     }
 
-    /// Takes a chunk, whose frame begins at `at` in the file. Errors say why it is left out.
+    /// Takes a chunk and its bytes, whose frame begins at `at` in the file. Errors say why it is left out.
     pub(crate) fn chunk(
         &mut self,
-        chunk: RecordingChunk,
+        (chunk, raw): (RecordingChunk, &[u8]),
         header: &ChunkHeader,
         at: u64,
     ) -> Result<(), &'static str> {
@@ -112,7 +112,7 @@ impl Builder {
                 self.recording.nodes.extend(std::iter::repeat_n(lost, gap));
                 self.recording.nodes.extend(rows);
             }
-            RecordingChunk::Slice(slice) => self.slice(slice, process)?,
+            RecordingChunk::Slice(slice) => self.slice((&slice, raw), process)?,
             RecordingChunk::Readings(rows) => self.task(process).readings.extend(rows),
             RecordingChunk::Peak(peak) => peak_part(&mut self.task(process).peak, peak, first)?,
             RecordingChunk::Sizes(rows) => self.task(process).sizes = rows,
@@ -138,7 +138,7 @@ impl Builder {
         Ok(rows as usize)
     }
 
-    fn slice(&mut self, slice: Slice, process: u16) -> Result<(), &'static str> {
+    fn slice(&mut self, (slice, raw): (&Slice, &[u8]), process: u16) -> Result<(), &'static str> {
         let index = slice.index as usize;
         if index >= self.slice_times.len() {
             self.slice_times.resize(index + 1, None);
@@ -147,23 +147,7 @@ impl Builder {
         if *self.slice_times[index].get_or_insert(time) != time {
             self.lost.times += 1;
         }
-        let slices = &mut self.task(process).slices;
-        match slices.last_mut() {
-            Some(last) if last.index == slice.index => {
-                last.allocs.extend(slice.allocs);
-                last.frees.extend(slice.frees);
-            }
-            Some(last) if last.index > slice.index => return Err("goes back in time"),
-            last => {
-                // Rows are most of what a recording takes; those of this slice are complete.
-                if let Some(last) = last {
-                    last.allocs.shrink_to_fit();
-                    last.frees.shrink_to_fit();
-                }
-                slices.push(slice);
-            }
-        }
-        Ok(())
+        self.task(process).slices.push(slice, raw)
     }
 
     /// Counts events and drops what they say of nodes that are not there.

@@ -161,7 +161,7 @@ impl Loader<'_> {
         let raw = self.payload.decompress(header, payload)?;
         let chunk =
             RecordingChunk::decode(header.kind, raw).map_err(|error| format!("is malformed: {error}"))?;
-        self.builder.chunk(chunk, header, at).map_err(str::to_owned)
+        self.builder.chunk((chunk, raw), header, at).map_err(str::to_owned)
     }
 
     /// Reads events, if anybody wants them.

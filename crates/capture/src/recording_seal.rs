@@ -121,10 +121,10 @@ fn stacks(recording: &mut Recording) -> (u64, u64) {
 
 /// Stacks of rows that are not there become none, births outside become the last slice that can be.
 fn rows(task: &mut Task, n_nodes: u32, n_slices: u32, bad: &mut Bad) {
-    for Slice { index, allocs, frees, .. } in &mut task.slices {
+    task.slices.mend(n_nodes, |Slice { index, allocs, frees, .. }| {
         allocs.iter_mut().for_each(|AllocRow { node, .. }| bad.node(node, n_nodes));
         frees.iter_mut().for_each(|row| bad.row(row, n_nodes, *index));
-    }
+    });
     let peak = task.peak.iter_mut().flat_map(|peak| &mut peak.rows);
     let inherited = task.inherited.iter_mut().flat_map(|inherited| &mut inherited.rows);
     peak.chain(inherited).for_each(|row| bad.live(row, n_nodes, n_slices));

@@ -42,7 +42,7 @@ pub struct Block {
 /// builder.advance(1_000_000_000);
 /// builder.free(block);
 /// let recording = builder.recording();
-/// assert_eq!(recording.tasks[0].slices[1].frees[0].bytes, 100.0);
+/// assert_eq!(recording.tasks[0].slices.get(1).map(|slice| slice.frees[0].bytes), Some(100.0));
 /// ```
 #[derive(Debug, Default)]
 pub struct RecordingBuilder {

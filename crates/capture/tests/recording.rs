@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use common::recordings::{assert_sound_recording, read_all, recording_bytes, recording_text, service};
 use common::{capture, frames, snapshot};
 use heapray_capture::synthetic::RecordingBuilder;
-use heapray_capture::{FileKind, RecordingReader, read, read_recording, sniff};
+use heapray_capture::{FileKind, RecordingReader, Slices, read, read_recording, sniff};
 use heapray_wire::{
     AllocRow, EventRow, Fact, FactValue, LiveRow, NO_NODE, Peak, RecordingChunk, Slice, StackRow, TaskEnd,
     allocator,
@@ -16,8 +16,8 @@ use heapray_wire::{
 /// The sum of allocated bytes, of freed bytes, and of live bytes, by slices of one process.
 fn sums(recording: &heapray_capture::Recording, number: u32) -> (f64, f64) {
     let task = recording.task(number).expect("the process is there");
-    let allocated = task.slices.iter().flat_map(|slice| &slice.allocs).map(|row| row.bytes).sum();
-    (allocated, task.slices.iter().flat_map(|slice| &slice.frees).map(|row| row.bytes).sum())
+    let allocated = task.slices.iter().flat_map(|slice| slice.allocs).map(|row| row.bytes).sum();
+    (allocated, task.slices.iter().flat_map(|slice| slice.frees).map(|row| row.bytes).sum())
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn chunks_that_outgrow_a_frame_come_back_whole() {
     let task = recording.task(7).expect("the process is there");
     assert_eq!(recording.texts.iter().map(|text| text.len()).sum::<usize>(), 6 << 20);
     assert_eq!((&recording.frames, &recording.nodes), (&frames, &nodes));
-    assert_eq!((&task.slices, &task.peak), (&vec![slice], &Some(peak)));
+    assert_eq!((&task.slices, &task.peak), (&Slices::from_iter([slice]), &Some(peak)));
     assert_eq!(task.events, events);
     assert!(task.whole);
 }
@@ -279,5 +279,5 @@ fn rows_without_a_stack_are_no_loss() {
         [RecordingChunk::Recording(vec![]), RecordingChunk::Task(vec![]), RecordingChunk::Slice(slice)];
     let recording = read_all(&recording_bytes(&chunks.map(|chunk| (chunk, 0))));
     assert_eq!(recording.losses, []);
-    assert_eq!(recording.tasks[0].slices[0].allocs[0].node, NO_NODE);
+    assert_eq!(recording.tasks[0].slices.get(0).map(|slice| slice.allocs[0].node), Some(NO_NODE));
 }

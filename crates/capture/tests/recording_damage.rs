@@ -21,7 +21,7 @@ fn read(bytes: &[u8]) -> Result<Recording, CaptureError> {
 fn assert_part(part: &Recording, whole: &Recording) {
     for task in &part.tasks {
         let of_whole = whole.task(task.number).expect("it is in the whole");
-        assert!(task.slices.iter().all(|slice| of_whole.slice(slice.index) == Some(slice)));
+        assert!(task.slices.iter().all(|slice| of_whole.slices.get(slice.index) == Some(slice)));
         assert_eq!(task.events[..], of_whole.events[..task.events.len()]);
     }
 }

@@ -43,7 +43,7 @@ impl Births {
         for row in inherited.rows.iter().filter(|row| row.birth == first) {
             *mixed.entry((row.node, row.allocator)).or_default() += row.count;
         }
-        let own = task.slice(first).map(|slice| &slice.allocs[..]).unwrap_or_default();
+        let own = task.slices.get(first).map(|slice| slice.allocs).unwrap_or_default();
         let own: HashMap<(u32, u8), f64> =
             own.iter().map(|row| ((row.node, row.allocator), row.count)).collect();
         for (site, count) in &mut mixed {

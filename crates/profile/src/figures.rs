@@ -188,13 +188,13 @@ impl<'a> Sums<'a> {
     }
 
     fn before(&mut self, life: &Life<'_>) {
-        let mut all = Vec::new();
-        self.each_before(life, &mut |node, allocator, amount| all.push((node, allocator, amount)));
-        for (node, allocator, amount) in all {
-            let site = self.sites.at(node, allocator);
+        let mut sites = std::mem::take(&mut self.sites);
+        self.each_before(life, &mut |node, allocator, amount| {
+            let site = sites.at(node, allocator);
             site.before += amount;
             site.trend[0] += amount.bytes;
-        }
+        });
+        self.sites = sites;
     }
 
     /// Slices of the span: what was allocated, and up to the process's moment what lives.
@@ -273,14 +273,14 @@ impl<'a> Sums<'a> {
 
     /// Takes away all that the trend saw of a process up to its limit; all that lived before the span died.
     fn leave(&mut self, life: &Life<'_>) {
-        let mut all = Vec::new();
-        self.each_before(life, &mut |node, allocator, amount| all.push((node, allocator, amount)));
         let point = self.point(self.end_slice(life).min(life.limit));
-        for (node, allocator, amount) in all {
-            let site = self.sites.at(node, allocator);
+        let mut sites = std::mem::take(&mut self.sites);
+        self.each_before(life, &mut |node, allocator, amount| {
+            let site = sites.at(node, allocator);
             site.died += amount;
             site.trend[point] -= amount.bytes;
-        }
+        });
+        self.sites = sites;
         for slice in &life.task.slices {
             if slice.index < life.from || slice.index >= life.limit {
                 continue;

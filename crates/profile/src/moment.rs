@@ -53,7 +53,7 @@ fn tail(life_ns: u64) -> u64 {
 }
 
 fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Moment {
-    let last = task.slices.last().map_or(0, |slice| slice.index + 1);
+    let last = task.slices.last_index().map_or(0, |last| last + 1);
     let Some(end) = task.end.as_ref().filter(|end| tears_down(&end.reason)) else {
         return match &task.end {
             Some(_) => Moment::Boundary(last),
@@ -75,7 +75,7 @@ fn tears_down(reason: &str) -> bool {
 
 /// The boundary from `from_ns` on (or one of the last two) at which most bytes were alive.
 fn fullest(recording: &Recording, task: &Task, selection: &Selection, from_ns: u64) -> u32 {
-    let last = task.slices.last().map_or(0, |slice| slice.index + 1);
+    let last = task.slices.last_index().map_or(0, |last| last + 1);
     let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
     let counts = |node, allocator| selection.is_everything() || selection.has(node, allocator);
     let mut live: f64 = inherited.map(|row| row.bytes).sum();

@@ -183,15 +183,15 @@ pub(crate) fn weights<T>(
 
 /// Reads what [`put_near`] wrote: `near` answers the weight expected, and takes the number that is stored first from
 /// the source where there is one.
-pub(crate) fn near<T: Records>(
+pub(crate) fn near<T>(
     source: &mut Source<'_>,
     rows: &mut [T],
-    near: impl Fn(&mut Source<'_>, &T) -> Result<f64, Malformed>,
+    (records, near): (impl Fn(&T) -> u64, impl Fn(&mut Source<'_>, &T) -> Result<f64, Malformed>),
     set: impl Fn(&mut T, f64),
 ) -> Result<(), Malformed> {
     let form = source.byte()?;
     if form != mode::NEAR {
-        return plain(source, form, rows, (T::records, set));
+        return plain(source, form, rows, (records, set));
     }
     for row in rows {
         let expected = near(source, row)?;

@@ -3,7 +3,6 @@
 //! Blocks that were sampled alike, `n` of size `s` with chance `p` each, count `c = n/p` and `c·s` bytes, with variances
 //! `c²/n − c` and `s²` times that. So of most rows only `c` and `s` are stored in full, of the rest how far it is off.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::bytes::{Source, put as put_number};
@@ -21,29 +20,30 @@ pub(crate) struct Estimate {
     pub(crate) bytes_variance: f64,
 }
 
-impl From<&AllocRow> for Estimate {
-    fn from(row: &AllocRow) -> Self {
-        Self {
-            n_records: row.n_records,
-            count: row.count,
-            bytes: row.bytes,
-            count_variance: row.count_variance,
-            bytes_variance: row.bytes_variance,
-        }
-    }
+/// A row that estimates something.
+pub(crate) trait Estimated {
+    fn estimate(&self) -> Estimate;
+    fn set_estimate(&mut self, estimate: Estimate);
 }
 
-impl From<&LiveRow> for Estimate {
-    fn from(row: &LiveRow) -> Self {
-        Self {
-            n_records: row.n_records,
-            count: row.count,
-            bytes: row.bytes,
-            count_variance: row.count_variance,
-            bytes_variance: row.bytes_variance,
+macro_rules! estimated {
+    ($($row:ty),*) => {$(
+        impl Estimated for $row {
+            fn estimate(&self) -> Estimate {
+                let Self { n_records, count, bytes, count_variance, bytes_variance, .. } = *self;
+                Estimate { n_records, count, bytes, count_variance, bytes_variance }
+            }
+
+            fn set_estimate(&mut self, estimate: Estimate) {
+                let Estimate { n_records, count, bytes, count_variance, bytes_variance } = estimate;
+                (self.n_records, self.count, self.bytes) = (n_records, count, bytes);
+                (self.count_variance, self.bytes_variance) = (count_variance, bytes_variance);
+            }
         }
-    }
+    )*};
 }
+
+estimated!(AllocRow, LiveRow, Estimate);
 
 impl Records for Estimate {
     fn records(&self) -> u64 {
@@ -81,30 +81,30 @@ pub(crate) fn put(rows: &[Estimate], out: &mut Vec<u8>) {
     put_near(rows, |row| row.bytes_variance, |row| (None, row.near_bytes_variance()), out);
 }
 
-/// Reads the estimates of `n` rows, which the caller has held against the bytes that are left.
-pub(crate) fn read(source: &mut Source<'_>, n: usize) -> Result<Vec<Estimate>, Malformed> {
-    let mut rows = vec![Estimate::default(); n];
-    rows.iter_mut().try_for_each(|row| source.u64().map(|value| row.n_records = value))?;
-    weights(source, &mut rows, |row| row.n_records, |row, weight| row.count = weight)?;
+/// Reads the estimates of rows.
+pub(crate) fn read<T: Estimated>(source: &mut Source<'_>, rows: &mut [T]) -> Result<(), Malformed> {
+    let records = |row: &T| row.estimate().n_records;
+    rows.iter_mut()
+        .try_for_each(|row| source.u64().map(|n| change(row, |estimate| estimate.n_records = n)))?;
+    weights(source, rows, records, |row, weight| change(row, |estimate| estimate.count = weight))?;
     near(
         source,
-        &mut rows,
-        |source, row| source.u64().map(|size| row.near_bytes(size)),
-        |row, weight| row.bytes = weight,
+        rows,
+        (records, |source, row| source.u64().map(|size| row.estimate().near_bytes(size))),
+        |row, weight| change(row, |estimate| estimate.bytes = weight),
     )?;
-    near(
-        source,
-        &mut rows,
-        |_, row| Ok(row.near_count_variance()),
-        |row, weight| row.count_variance = weight,
-    )?;
-    near(
-        source,
-        &mut rows,
-        |_, row| Ok(row.near_bytes_variance()),
-        |row, weight| row.bytes_variance = weight,
-    )?;
-    Ok(rows)
+    near(source, rows, (records, |_, row| Ok(row.estimate().near_count_variance())), |row, weight| {
+        change(row, |estimate| estimate.count_variance = weight)
+    })?;
+    near(source, rows, (records, |_, row| Ok(row.estimate().near_bytes_variance())), |row, weight| {
+        change(row, |estimate| estimate.bytes_variance = weight)
+    })
+}
+
+fn change<T: Estimated>(row: &mut T, change: impl FnOnce(&mut Estimate)) {
+    let mut estimate = row.estimate();
+    change(&mut estimate);
+    row.set_estimate(estimate);
 }
 
 #[cfg(test)]
@@ -138,7 +138,8 @@ mod tests {
         let mut out = Vec::new();
         put(rows, &mut out);
         let mut source = Source::new(&out, "estimates");
-        let back = read(&mut source, rows.len()).expect("it was written");
+        let mut back = alloc::vec![Estimate::default(); rows.len()];
+        read(&mut source, &mut back).expect("it was written");
         assert_eq!(source.end(), Ok(()));
         assert!(back.iter().map(figures).eq(rows.iter().map(figures)));
         out.len()

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::bytes::{Source, put, put_optional, put_text};
 use crate::columns::{differences, ids, put_differences, put_ids, put_weights, weights};
 use crate::columns::{unzigzag64, weight, zigzag64};
-use crate::estimates::{self, Estimate};
+use crate::estimates::{self, Estimate, Estimated};
 use crate::malformed::Malformed;
 use crate::model::{NO_NODE, NO_STRING};
 use crate::recording::{
@@ -108,7 +108,7 @@ fn put_allocs(rows: &[AllocRow], out: &mut Vec<u8>) {
     put_n_rows(rows.len(), out);
     put_ids(rows.iter().map(|row| row.node), out);
     rows.iter().for_each(|row| out.push(row.allocator));
-    let estimates: Vec<Estimate> = rows.iter().map(Estimate::from).collect();
+    let estimates: Vec<Estimate> = rows.iter().map(Estimated::estimate).collect();
     estimates::put(&estimates, out);
     let records: Vec<u64> = rows.iter().map(|row| row.n_records).collect();
     put_weights(rows.iter().map(|row| row.temporary_count), &records, out);
@@ -120,11 +120,7 @@ fn allocs(source: &mut Source<'_>) -> Result<Vec<AllocRow>, Malformed> {
     let mut rows = vec![AllocRow::default(); n];
     ids(source, &mut rows, |row, id| row.node = id)?;
     rows.iter_mut().try_for_each(|row| source.byte().map(|byte| row.allocator = byte))?;
-    for (row, estimate) in rows.iter_mut().zip(estimates::read(source, n)?) {
-        row.n_records = estimate.n_records;
-        (row.count, row.bytes) = (estimate.count, estimate.bytes);
-        (row.count_variance, row.bytes_variance) = (estimate.count_variance, estimate.bytes_variance);
-    }
+    estimates::read(source, &mut rows)?;
     let records = |row: &AllocRow| row.n_records;
     weights(source, &mut rows, records, |row, weight| row.temporary_count = weight)?;
     weights(source, &mut rows, records, |row, weight| row.temporary_bytes = weight)?;
@@ -137,7 +133,7 @@ fn put_live(rows: &[LiveRow], now: u32, out: &mut Vec<u8>) {
     put_ids(rows.iter().map(|row| row.node), out);
     rows.iter().for_each(|row| out.push(row.allocator));
     rows.iter().for_each(|row| put(out, u64::from(now.wrapping_sub(row.birth))));
-    let estimates: Vec<Estimate> = rows.iter().map(Estimate::from).collect();
+    let estimates: Vec<Estimate> = rows.iter().map(Estimated::estimate).collect();
     estimates::put(&estimates, out);
 }
 
@@ -147,11 +143,7 @@ fn live(source: &mut Source<'_>, now: u32) -> Result<Vec<LiveRow>, Malformed> {
     ids(source, &mut rows, |row, id| row.node = id)?;
     rows.iter_mut().try_for_each(|row| source.byte().map(|byte| row.allocator = byte))?;
     rows.iter_mut().try_for_each(|row| source.u32().map(|age| row.birth = now.wrapping_sub(age)))?;
-    for (row, estimate) in rows.iter_mut().zip(estimates::read(source, n)?) {
-        row.n_records = estimate.n_records;
-        (row.count, row.bytes) = (estimate.count, estimate.bytes);
-        (row.count_variance, row.bytes_variance) = (estimate.count_variance, estimate.bytes_variance);
-    }
+    estimates::read(source, &mut rows)?;
     Ok(rows)
 }
 

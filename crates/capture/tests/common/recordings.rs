@@ -107,12 +107,12 @@ fn assert_task(recording: &Recording, task: &Task) {
     let is_live = |row: &LiveRow| {
         is_node(row.node) && row.birth < n_slices && row.count.is_finite() && row.bytes_variance.is_finite()
     };
-    assert!(task.slices.is_sorted_by(|a, b| a.index < b.index));
+    assert!(task.slices.iter().is_sorted_by(|a, b| a.index < b.index));
     for slice in &task.slices {
         assert!(slice.index < n_slices);
         assert!(slice.allocs.iter().all(|row| is_node(row.node)));
         assert!(slice.frees.iter().all(|row| is_live(row) && row.birth <= slice.index));
-        assert_eq!(task.slice(slice.index), Some(slice));
+        assert_eq!(task.slices.get(slice.index), Some(slice));
     }
     assert!(task.readings.is_sorted_by_key(|reading| reading.t_ns));
     assert!(task.peak.iter().flat_map(|peak| &peak.rows).all(is_live));

@@ -80,7 +80,7 @@ impl Allocations {
             Moment::Gone => false,
             Moment::Peak => true,
             Moment::Boundary(boundary) => {
-                task.end.is_some() && task.slices.last().is_some_and(|slice| slice.index + 1 > *boundary)
+                task.end.is_some() && task.slices.last_index().is_some_and(|last| last + 1 > *boundary)
             }
         });
         let live = match early.next() {
