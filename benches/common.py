@@ -5,8 +5,8 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
 from datetime import date
 from pathlib import Path
 
@@ -40,23 +40,31 @@ class Target:
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) * 1024
 
 
+# Starts a program and writes what it cost to a descriptor. The kernel counts to a program's peak what its parent had when it
+# started it, so this small one stands between.
+LAUNCH = """
+import os, sys, time
+began = time.perf_counter()
+_, status, usage = os.wait4(os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ), 0)
+cost = [os.waitstatus_to_exitcode(status), time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]
+os.write(int(sys.argv[1]), " ".join(map(str, cost)).encode())
+"""
+
+
 class Run:
-    """One run of heapray: `cpu` and `wall` seconds, `peak` resident bytes, `text` of its output."""
+    """One run of heapray: `cpu` and `wall` seconds, `peak` resident bytes (8 MB at least), `text` of its output."""
 
     def __init__(self, *words):
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            began = time.perf_counter()
-            process = subprocess.Popen([str(word) for word in words], stdout=out, stderr=err)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            self.wall = time.perf_counter() - began
-            out.seek(0)
-            err.seek(0)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as cost:
+            launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(cost.fileno()), *map(str, words)]
+            subprocess.run(launch, stdout=out, stderr=err, pass_fds=[cost.fileno()], check=False)
+            for file in (out, err, cost):
+                file.seek(0)
             self.text = out.read().decode()
+            status, self.wall, self.cpu, peak = map(float, cost.read().split())
             if status:
-                raise SystemExit(f"{words} ended with {process.returncode}: {err.read().decode()}")
-        self.cpu = usage.ru_utime + usage.ru_stime
-        self.peak = usage.ru_maxrss * 1024
+                raise SystemExit(f"{words} ended with {status:.0f}: {err.read().decode()}")
+        self.peak = peak * 1024
 
 
 def pause_ms(text):

@@ -104,7 +104,7 @@ def main():
         notes = (
             f"Python {python_version(python)}, memray {version}, {n_events(heapray, folder / 'all-events'):,} events. Median (lowest to "
             f"highest) of n = {rounds}, each tool in turn. Shares are of memray's own report over its recording of every event, "
-            f"round by round; the bars are 0.1 of its time and 0.25 of its memory. A process that does nothing shows {Run('true').peak / 1e6:.0f} MB here."
+            f"round by round; the bars are 0.1 of its time and 0.25 of its memory. The start of a process alone shows {Run('true').peak / 1e6:.0f} MB here."
         )
         header = ["recording", "wall, s", "CPU, s", "MB written"]
         made = [[tool, f"{run.wall:.1f}", f"{run.cpu:.1f}", f"{size / 1e6:.1f}"] for tool, (run, size) in recorded.items()]
