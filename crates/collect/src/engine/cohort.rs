@@ -3,6 +3,7 @@
 //! A cohort also keeps what it held when the process's live bytes were highest, lazily: it is noted at the first change
 //! after that moment, so that a rising heap costs nothing.
 
+use super::chunks::Chunks;
 use super::weight::Sum;
 
 /// What the blocks of a cohort have in common.
@@ -128,7 +129,7 @@ impl HighWater {
 /// All cohorts of a process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cohorts {
-    all: Vec<Cohort>,
+    all: Chunks<Cohort>,
     free: Vec<u32>,
     touched: Vec<u32>,
     /// Dead, but part of the peak.
@@ -145,10 +146,7 @@ impl Cohorts {
                 self.all[id as usize] = cohort;
                 id
             }
-            None => {
-                self.all.push(cohort);
-                (self.all.len() - 1) as u32
-            }
+            None => self.all.push(cohort) as u32,
         };
         self.touched.push(id);
         id
@@ -299,7 +297,7 @@ impl Cohorts {
 
     /// Bytes of memory that the cohorts take.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.all.capacity() * size_of::<Cohort>()
+        self.all.heap_bytes()
     }
 }
 

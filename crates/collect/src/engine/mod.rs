@@ -3,6 +3,7 @@
 //! Its caller says when things happen. Between two calls of [`Engine::end_slice`] records only change what is kept per
 //! process; names are looked up and rows written when a slice ends.
 
+mod chunks;
 mod cohort;
 mod live;
 mod names;

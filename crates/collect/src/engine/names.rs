@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use heapray_cpython::layouts::LineTable;
-use heapray_cpython::linetable;
+use heapray_cpython::linetable::{self, Cursor};
 use heapray_wire::ring::cells::{CutReason, LineTableKind, NO_PARENT, NodeKind};
 use heapray_wire::{FrameKind, FrameRow, NO_NODE, NO_STRING, RecordingChunk, StackRow};
 
@@ -60,6 +60,8 @@ pub(crate) struct Names {
     new_nodes: Vec<StackRow>,
     /// (serial of a code object, instruction) to frame: a line table is searched once.
     places: HashMap<(u64, i32), u32>,
+    /// Where the last search in a code object's line table ended: a module's is long, and asked for line after line.
+    cursors: HashMap<u64, Cursor>,
     /// (object, offset in it) to frame.
     native: HashMap<(Box<str>, u64), u32>,
 }
@@ -184,7 +186,9 @@ impl Names {
             kind if kind == LineTableKind::Deltas as u32 => LineTable::Deltas,
             _ => LineTable::Locations,
         };
-        let place = linetable::location(&code.line_table, code.first_line, instruction, format);
+        let cursor = self.cursors.entry(code.serial).or_default();
+        let at = (code.first_line, instruction);
+        let place = linetable::location_from(cursor, &code.line_table, at, format);
         let row = FrameRow {
             function: self.text(&code.qualname),
             file: self.text(&code.filename),
