@@ -23,6 +23,7 @@ mod sampled;
 mod sampled_changing;
 mod signals;
 mod small_objects;
+mod source_lines;
 mod stacks;
 mod started_threads;
 mod stopped_collector;

@@ -19,6 +19,10 @@ pub(crate) struct Libraries {
     pub(crate) pools: String,
     /// A parallel region of OpenMP.
     pub(crate) openmp: String,
+    /// Functions with debug information.
+    pub(crate) lined: String,
+    /// The same, with compressed debug information.
+    pub(crate) lined_packed: String,
 }
 
 /// The libraries; compiles them at the first call.
@@ -26,23 +30,27 @@ pub(crate) fn libraries() -> &'static Libraries {
     static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
     LIBRARIES.get_or_init(|| {
         let folder = Scratch::new();
-        let built = |name: &str, option: &str| {
-            let to = folder.file(&format!("{name}.so"));
-            compile(name, option, &to);
+        let built = |to: &str, name: &str, options: &[&str]| {
+            let to = folder.file(&format!("{to}.so"));
+            compile(name, options, &to);
             to.into_os_string().into_string().expect("the temporary folder is UTF-8")
         };
         let [blocks, count, plugin, pools] =
-            ["blocks", "count", "plugin", "pools"].map(|name| built(name, "-pthread"));
-        let openmp = built("openmp", "-fopenmp");
-        Libraries { _folder: folder, blocks, count, plugin, pools, openmp }
+            ["blocks", "count", "plugin", "pools"].map(|name| built(name, name, &["-pthread"]));
+        let openmp = built("openmp", "openmp", &["-fopenmp"]);
+        let (lined, lined_packed) =
+            (built("lined", "lined", &["-g"]), built("lined_packed", "lined", &["-g", "-gz"]));
+        Libraries { _folder: folder, blocks, count, plugin, pools, openmp, lined, lined_packed }
     })
 }
 
-fn compile(name: &str, option: &str, to: &Path) {
+fn compile(name: &str, options: &[&str], to: &Path) {
     let source: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "allocations/native", &format!("{name}.c")].iter().collect();
     let status = Command::new("cc")
-        .args(["-O1", "-shared", "-fPIC", option, "-o"])
+        .args(["-O1", "-shared", "-fPIC"])
+        .args(options)
+        .arg("-o")
         .args([to, &source])
         .status()
         .expect("a C compiler is installed");

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heapray_attach::SharedFile;
-use heapray_linux::ElfFile;
+use heapray_symbols::CodeFile;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::ring::{
     COMMAND_DETACH, COMMAND_NONE, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED,
@@ -88,7 +88,7 @@ pub struct Drain {
     pids: BTreeMap<u32, i32>,
     /// Versions of Python, by process number: a forked process does not find its own again.
     pythons: BTreeMap<u32, String>,
-    files: BTreeMap<Box<str>, Option<ElfFile>>,
+    files: BTreeMap<Box<str>, Option<CodeFile>>,
     buffer: Vec<Cell>,
     wait: Duration,
     measured: Instant,
@@ -342,6 +342,8 @@ impl Drain {
             tenant::text("command", &words.join(" ")),
             tenant::text("how", how),
         ];
+        let executable = heapray_linux::executable(pid).ok();
+        facts.extend(executable.map(|path| tenant::text("executable", &path.to_string_lossy())));
         facts.extend(python.map(|version| tenant::text("python", &version)));
         facts
     }

@@ -68,17 +68,22 @@ impl ElfFile {
     pub fn parse<'a>(data: impl ReadRef<'a>) -> io::Result<Self> {
         let file =
             object::File::parse(data).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let mut symbols: Vec<ElfSymbol> =
-            file.symbols().chain(file.dynamic_symbols()).filter_map(symbol).collect();
-        symbols.sort_by(|a, b| (a.address, b.size, &a.name).cmp(&(b.address, a.size, &b.name)));
-        symbols.dedup();
         Ok(Self {
             stripped: file.symbols().next().is_none(),
-            symbols,
+            symbols: in_order(file.symbols().chain(file.dynamic_symbols()).filter_map(symbol).collect()),
             segments: file.segments().filter_map(segment).collect(),
             build_id: file.build_id().ok().flatten().unwrap_or_default().to_vec(),
             python_runtime: file.section_by_name(".PyRuntime").map(|section| section.address()),
         })
+    }
+
+    /// Adds the symbols that were stripped off into `debug`, if that is of the same build.
+    pub fn add_symbols_of(&mut self, debug: Self) {
+        if self.build_id == debug.build_id {
+            let own = std::mem::take(&mut self.symbols);
+            self.symbols = in_order(own.into_iter().chain(debug.symbols).collect());
+            self.stripped &= debug.stripped;
+        }
     }
 
     /// The address of the symbol `name`, as linked.
@@ -104,6 +109,12 @@ impl ElfFile {
         let segment = self.segments.iter().find(holds)?;
         Some(address.wrapping_add(segment.offset).wrapping_sub(offset).wrapping_sub(segment.address))
     }
+}
+
+fn in_order(mut symbols: Vec<ElfSymbol>) -> Vec<ElfSymbol> {
+    symbols.sort_by(|a, b| (a.address, b.size, &a.name).cmp(&(b.address, a.size, &b.name)));
+    symbols.dedup();
+    symbols
 }
 
 fn symbol<'a>(symbol: impl ObjectSymbol<'a>) -> Option<ElfSymbol> {

@@ -9,7 +9,8 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// Finds the directory that all files of the program itself share: those of no package and not of the library.
+    /// Finds the directory that all files of the program itself share, of Python's: those of no package and not of the
+    /// library.
     pub fn new<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
         let mut common: Option<&str> = None;
         for file in files.into_iter().filter(|file| is_own(file)) {
@@ -31,6 +32,11 @@ impl Paths {
         }
         file.strip_prefix(self.prefix.as_str()).unwrap_or(file)
     }
+}
+
+/// A source file of native code from its last directory on: `Objects/call.c`. The rest is where it was built.
+pub fn short_source(file: &str) -> &str {
+    file.rmatch_indices('/').nth(1).map_or(file, |(at, _)| &file[at + 1..])
 }
 
 /// The module that a short file name belongs to: `flask.app` of `flask/app.py`.
@@ -102,6 +108,13 @@ mod tests {
         let paths = Paths::new(["/a/x.py", "/b/y.py", "z.py", ""]);
         assert_eq!(paths.short("/a/x.py"), "/a/x.py");
         assert_eq!(paths.short("z.py"), "z.py");
+    }
+
+    #[test]
+    fn sources_of_native_code_keep_one_directory() {
+        assert_eq!(short_source("/tmp/build/Python-3.12.1/Objects/call.c"), "Objects/call.c");
+        assert_eq!(short_source("/call.c"), "/call.c");
+        assert_eq!(short_source("src/call.c"), "src/call.c");
     }
 
     #[test]

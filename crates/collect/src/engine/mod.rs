@@ -20,7 +20,7 @@ use std::sync::Arc;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::{Fact, FactValue, Inherited, Peak, Reading, RecordingChunk, Slice, TaskEnd};
 
-pub use names::{NativeNames, NativePlace, NoNames};
+pub use names::{NativeNames, NoNames};
 pub use process::Settings;
 pub use tables::LoadedObject;
 
@@ -78,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// A process begins with nothing; `facts` open it in the file. `None` where the file holds no more processes.
+    /// A process begins with nothing; `facts` open it in the file, `executable` among them names its own code. `None` where the file holds no more processes.
     pub fn start(&mut self, facts: Vec<Fact>) -> Option<u32> {
         self.begin(facts, None)
     }
@@ -221,6 +221,11 @@ impl Engine {
 
     fn begin(&mut self, facts: Vec<Fact>, core: Option<Core>) -> Option<u32> {
         let number = u16::try_from(self.processes.len()).ok()?;
+        let executable = facts.iter().find(|fact| fact.name == "executable").map(|fact| &fact.value);
+        let core = core.unwrap_or_else(|| match executable {
+            Some(FactValue::Text(path)) => Core::new(path),
+            _ => Core::new(""),
+        });
         self.processes.push(Some(Process::new(self.settings, core)));
         self.out.push((number, RecordingChunk::Task(facts)));
         Some(number.into())

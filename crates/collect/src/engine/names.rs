@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use heapray_cpython::layouts::LineTable;
 use heapray_cpython::linetable::{self, Cursor};
+use heapray_symbols::CodePlace;
 use heapray_wire::ring::cells::{CutReason, LineTableKind, NO_PARENT, NodeKind};
 use heapray_wire::{FrameKind, FrameRow, NO_NODE, NO_STRING, RecordingChunk, StackRow};
 
@@ -19,21 +20,10 @@ const MAX_DEPTH: usize = 100_000;
 /// In a list of a process's nodes: not asked for yet.
 const UNKNOWN: u32 = u32::MAX - 1;
 
-/// A place in native code.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NativePlace {
-    /// The function; `None` where no symbol covers the address.
-    pub function: Option<String>,
-    /// Its source file, where debug information says so.
-    pub file: Option<String>,
-    /// Line in that file, 0 unknown.
-    pub line: u32,
-}
-
 /// Names native code: the collector's window to files on disk, so that the engine needs none.
 pub trait NativeNames {
     /// The place of the instruction before return address `ip` in `object` of process `process`.
-    fn place(&mut self, process: u32, object: &LoadedObject, ip: u64) -> NativePlace;
+    fn place(&mut self, process: u32, object: &LoadedObject, ip: u64) -> CodePlace;
 }
 
 /// Knows no names: for recordings without native frames.
@@ -41,8 +31,8 @@ pub trait NativeNames {
 pub struct NoNames;
 
 impl NativeNames for NoNames {
-    fn place(&mut self, _: u32, _: &LoadedObject, _: u64) -> NativePlace {
-        NativePlace::default()
+    fn place(&mut self, _: u32, _: &LoadedObject, _: u64) -> CodePlace {
+        CodePlace::default()
     }
 }
 
@@ -215,6 +205,7 @@ impl Names {
         }
         let place = speaker.native.place(speaker.process, &object, ip);
         let library = object.path.rsplit('/').next().unwrap_or_default();
+        let library = if library.is_empty() { "unknown program" } else { library };
         let function = place.function.unwrap_or_else(|| format!("[{library}]"));
         let row = FrameRow {
             function: self.text(&function),

@@ -97,9 +97,10 @@ pub struct Settings {
 }
 
 impl Core {
-    fn new() -> Self {
+    /// What a process starts with that runs the program of this path.
+    pub(crate) fn new(program: &str) -> Self {
         Self {
-            tables: Arc::default(),
+            tables: Arc::new(Tables::new(program)),
             memo: Arc::default(),
             live: LiveMap::default(),
             ranges: Ranges::default(),
@@ -134,14 +135,14 @@ impl Core {
 }
 
 impl Process {
-    /// A process that starts with nothing, or with what it inherited.
-    pub(crate) fn new(settings: Settings, core: Option<Core>) -> Self {
+    /// A process that starts with this.
+    pub(crate) fn new(settings: Settings, core: Core) -> Self {
         let mut counts = [1.0; N_ALLOCATORS];
         if !settings.counts_arenas {
             counts[usize::from(allocator::ARENA)] = 0.0;
         }
         Self {
-            core: core.unwrap_or_else(Core::new),
+            core,
             sites: Default::default(),
             counts,
             sizes: Sizes::new(),

@@ -40,13 +40,15 @@ pub struct LoadedObject {
     pub start: u64,
     /// First address behind its code.
     pub end: u64,
-    /// Path as the process's loader knows it.
+    /// Path as the process's loader knows it; that of the program as the kernel does, empty where it is gone already.
     pub path: Box<str>,
 }
 
 /// All that a process has said about its stacks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
+    /// Path of the program itself, for which the loader has no name.
+    program: Box<str>,
     nodes: Vec<Option<RawNode>>,
     codes: HashMap<u64, Arc<Code>>,
     texts: HashMap<u64, Arc<str>>,
@@ -54,6 +56,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// Those of a process that runs the program of this path.
+    pub(crate) fn new(program: &str) -> Self {
+        Self { program: program.into(), ..Self::default() }
+    }
+
     pub(crate) fn node(&self, id: u32) -> Option<&RawNode> {
         self.nodes.get(id as usize)?.as_ref()
     }
@@ -98,7 +105,8 @@ impl Tables {
                 self.texts.insert(id, text(&bytes).into());
             }
             Record::Object { load_base, start, end, path } => {
-                let object = LoadedObject { load_base, start, end, path: text(&path) };
+                let path = if path.is_empty() { self.program.clone() } else { text(&path) };
+                let object = LoadedObject { load_base, start, end, path };
                 self.objects.push(Arc::new(object));
             }
             _ => return false,

@@ -29,6 +29,7 @@ use heapray_capture::Recording;
 use heapray_profile::{
     Filter, Group, Paths, Places, Selection, Site, Span, StackTree, TreeOptions, figures, group, span,
 };
+use heapray_wire::FrameKind;
 
 /// Which part of a recording counts, and how its stacks are shown.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +88,8 @@ impl Allocations {
             return Err(QueryError::EmptyRecording);
         }
         let task = options.process.map(|pid| find(&recording, pid)).transpose()?;
-        let paths = Paths::new(recording.frames.iter().map(|frame| recording.text(frame.file)));
+        let of_python = recording.frames.iter().filter(|frame| frame.kind == FrameKind::Python);
+        let paths = Paths::new(of_python.map(|frame| recording.text(frame.file)));
         let filter = Filter {
             task,
             threads: options.threads.clone(),
