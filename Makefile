@@ -70,7 +70,7 @@ test-full: check pythons
 
 # The interpreters, packages and allocators that tests run on. Newer Pythons need root and a Debian mirror; tests do without.
 pythons:
-	testkit/setup.sh apt gdb=gdb valgrind=valgrind libjemalloc.so.2=libjemalloc2 'libmimalloc.so.[0-9]=^libmimalloc[0-9.]+$$'
+	testkit/setup.sh apt gdb=gdb valgrind=valgrind musl-gcc=musl-tools libjemalloc.so.2=libjemalloc2 'libmimalloc.so.[0-9]=^libmimalloc[0-9.]+$$'
 	testkit/setup.sh venv $(VENV_TEST) demo/requirements-test.txt $(PYTHON)
 	testkit/setup.sh wheels .demo/wheels $(WHEELS)
 	! testkit/newer-pythons.sh $(ROOT_NEWER) || testkit/setup.sh wheels $(ROOT_NEWER)/wheels $(WHEELS)

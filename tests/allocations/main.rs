@@ -14,6 +14,7 @@ mod killed;
 mod libraries;
 mod malloc;
 mod mappings;
+mod musl;
 mod native_threads;
 mod objects;
 mod other_allocators;

@@ -143,11 +143,11 @@ impl List {
     }
 }
 
-/// Where the first object that defines `name` has it.
+/// Where the first object that defines `name` has it; the loader comes last, since musl's is the C library too.
 pub(crate) fn find(list: List, name: &[u8]) -> Option<usize> {
-    list.iter()
-        .filter(|object| object.base != list.loader_base)
-        .find_map(|object| object.tables()?.find(name))
+    let mut others = list.iter().filter(|object| object.base != list.loader_base);
+    let found = others.find_map(|object| object.tables()?.find(name));
+    found.or_else(|| object_at(list.loader_base, 0)?.tables()?.find(name))
 }
 
 /// The object that contains `addr`.
