@@ -54,7 +54,7 @@ impl Slices {
         self.0.last().map(|packed| packed.index)
     }
 
-    /// All of them in order. Decoding costs some 20 ns a row.
+    /// All of them in order, decoded one by one.
     pub fn iter(&self) -> SliceIter<'_> {
         SliceIter(self.0.iter())
     }

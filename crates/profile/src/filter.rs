@@ -1,7 +1,7 @@
 //! Which allocations count: by process, thread, tag, and by what is on their stack.
 
 use crate::glob::matches;
-use crate::{Paths, module_of, short_source};
+use crate::{Paths, module_of};
 use heapray_capture::{Recording, Task};
 use heapray_wire::{FrameKind, NO_NODE};
 use std::collections::HashMap;
@@ -112,8 +112,8 @@ fn met(recording: &Recording, frame: u32, filter: &Filter, paths: &Paths) -> u8 
         FrameKind::Cut | FrameKind::Start => 0,
         FrameKind::Python | FrameKind::Native => {
             let file = recording.text(row.file);
-            let is_source = row.kind == FrameKind::Native && row.line > 0;
-            let short = if is_source { short_source(file) } else { paths.short(file) };
+            let is_native = row.kind == FrameKind::Native;
+            let short = if is_native { paths.short_native(file) } else { paths.short(file) };
             let module = module_of(short);
             let last = |text: &str, mark: char| text.rsplit(mark).next().unwrap_or_default().to_owned();
             meets(2, &|pattern| matches(pattern, &module) || matches(&format!("{pattern}.*"), &module))

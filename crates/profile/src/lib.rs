@@ -22,7 +22,7 @@ pub use figures::{Figures, Site, TREND_POINTS, figures, peak_figures};
 pub use filter::{Filter, Selection};
 pub use group::{Charge, Group, GroupBy, group};
 pub use moment::Moment;
-pub use paths::{Paths, module_of, short_source};
+pub use paths::{Paths, module_of};
 pub use places::{Detail, Place, PlaceKind, Places};
 pub use series::{Point, series};
 pub use sizes::{AllocatorTotals, Histogram, allocator_totals, histogram};

@@ -32,11 +32,16 @@ impl Paths {
         }
         file.strip_prefix(self.prefix.as_str()).unwrap_or(file)
     }
-}
 
-/// A source file of native code from its last directory on: `Objects/call.c`. The rest is where it was built.
-pub fn short_source(file: &str) -> &str {
-    file.rmatch_indices('/').nth(1).map_or(file, |(at, _)| &file[at + 1..])
+    /// As [`Self::short`], of a frame of native code: a source file from its last directory on (`Objects/call.c`), as the
+    /// rest is where it was built.
+    pub fn short_native<'a>(&self, file: &'a str) -> &'a str {
+        let short = self.short(file);
+        if short != file {
+            return short;
+        }
+        file.rmatch_indices('/').nth(1).map_or(file, |(at, _)| &file[at + 1..])
+    }
 }
 
 /// The module that a short file name belongs to: `flask.app` of `flask/app.py`.
@@ -112,9 +117,12 @@ mod tests {
 
     #[test]
     fn sources_of_native_code_keep_one_directory() {
-        assert_eq!(short_source("/tmp/build/Python-3.12.1/Objects/call.c"), "Objects/call.c");
-        assert_eq!(short_source("/call.c"), "/call.c");
-        assert_eq!(short_source("src/call.c"), "src/call.c");
+        let paths = Paths::new(FILES);
+        assert_eq!(paths.short_native("/tmp/build/Python-3.12.1/Objects/call.c"), "Objects/call.c");
+        assert_eq!(paths.short_native("/call.c"), "/call.c");
+        assert_eq!(paths.short_native("src/call.c"), "src/call.c");
+        assert_eq!(paths.short_native("/opt/lib/libpython3.12.so.1.0"), "libpython3.12.so.1.0");
+        assert_eq!(paths.short_native("/usr/bin/python3.12"), "python3.12");
     }
 
     #[test]

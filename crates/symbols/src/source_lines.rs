@@ -21,7 +21,8 @@ type Section = EndianArcSlice<RunTimeEndian>;
 pub(crate) struct SourceLines(Context<Section>);
 
 impl SourceLines {
-    /// Reads the debug information of an open ELF file; `None` where it has none, or more than 128 MiB. Costs some 3 ms a MiB.
+    /// Reads the debug information of an open ELF file; `None` where it has none, or more than 128 MiB.
+    /// Costs a copy of it and a pass over its units.
     ///
     /// # Errors
     /// `InvalidData` where it is not an ELF file or is damaged.
@@ -52,8 +53,8 @@ impl SourceLines {
         Context::from_dwarf(dwarf).map(|context| Some(Self(context))).map_err(invalid)
     }
 
-    /// Source file and line (0 unknown) of the code at `address` (as linked), in the function that the symbol table names: of code that was
-    /// inlined into it, the line that calls it.
+    /// Source file and line (0 unknown) of the code at `address` (as linked), in the function that the symbol table
+    /// names: of code that was inlined into it, the line that calls it.
     pub(crate) fn at(&self, address: u64) -> Option<(String, u32)> {
         let mut frames = self.0.find_frames(address).skip_all_loads().ok()?;
         let mut outermost = None;

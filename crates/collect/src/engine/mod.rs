@@ -78,7 +78,8 @@ impl Engine {
         }
     }
 
-    /// A process begins with nothing; `facts` open it in the file, `executable` among them names its own code. `None` where the file holds no more processes.
+    /// A process begins with nothing; `facts` open it in the file, `executable` among them is the path of its program.
+    /// `None` where the file holds no more processes.
     pub fn start(&mut self, facts: Vec<Fact>) -> Option<u32> {
         self.begin(facts, None)
     }

@@ -2,7 +2,7 @@
 
 use super::{Allocations, Names};
 use crate::answer::{Estimate, PlaceRow};
-use heapray_profile::{Amount, Group, GroupBy, Place, PlaceKind, TREND_POINTS, short_source};
+use heapray_profile::{Amount, Group, GroupBy, Place, PlaceKind, TREND_POINTS};
 use heapray_wire::NO_NODE;
 
 /// An amount as whole numbers with their errors.
@@ -49,13 +49,16 @@ impl Allocations {
             PlaceKind::Start => "start",
         };
         let file = self.recording.text(place.file);
-        let is_source = place.kind == PlaceKind::Native && place.line > 0;
+        let short_file = match place.kind {
+            PlaceKind::Native => self.paths.short_native(file),
+            _ => self.paths.short(file),
+        };
         PlaceRow {
             kind: kind.to_owned(),
             function: text(place.function),
             file: text(place.file),
             line: (place.line > 0).then_some(place.line),
-            short_file: if is_source { short_source(file) } else { self.paths.short(file) }.to_owned(),
+            short_file: short_file.to_owned(),
         }
     }
 
