@@ -5,6 +5,7 @@
 
 mod claims;
 mod native;
+mod native_stacks;
 
 mod attach;
 mod frees;

@@ -19,6 +19,8 @@ pub(crate) struct Libraries {
     pub(crate) pools: String,
     /// A parallel region of OpenMP.
     pub(crate) openmp: String,
+    /// Functions that call back.
+    pub(crate) through: String,
     /// Functions with debug information.
     pub(crate) lined: String,
     /// The same, with compressed debug information.
@@ -35,12 +37,12 @@ pub(crate) fn libraries() -> &'static Libraries {
             compile(name, options, &to);
             to.into_os_string().into_string().expect("the temporary folder is UTF-8")
         };
-        let [blocks, count, plugin, pools] =
-            ["blocks", "count", "plugin", "pools"].map(|name| built(name, name, &["-pthread"]));
+        let [blocks, count, plugin, pools, through] =
+            ["blocks", "count", "plugin", "pools", "through"].map(|name| built(name, name, &["-pthread"]));
         let openmp = built("openmp", "openmp", &["-fopenmp"]);
         let (lined, lined_packed) =
             (built("lined", "lined", &["-g"]), built("lined_packed", "lined", &["-g", "-gz"]));
-        Libraries { _folder: folder, blocks, count, plugin, pools, openmp, lined, lined_packed }
+        Libraries { _folder: folder, blocks, count, plugin, pools, openmp, through, lined, lined_packed }
     })
 }
 

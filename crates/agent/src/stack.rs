@@ -9,6 +9,7 @@
 pub(crate) mod array;
 pub(crate) mod codes;
 mod index;
+mod mark;
 mod native;
 mod payload;
 pub(crate) mod peek;
@@ -46,7 +47,6 @@ pub(crate) struct Stacks {
     threads: Threads,
     places: Places,
     fresh: Array<Level>,
-    merged: Array<Level>,
     native: Native,
 }
 
@@ -74,14 +74,7 @@ impl Stacks {
             ring: 1,
             path: Array::new(),
         };
-        Stacks {
-            python: None,
-            threads: Threads::new(),
-            places,
-            fresh: Array::new(),
-            merged: Array::new(),
-            native: Native::new(),
-        }
+        Stacks { python: None, threads: Threads::new(), places, fresh: Array::new(), native: Native::new() }
     }
 
     /// Takes the process's Python, once its symbols are known; answers its hexversion, 0 where it cannot be read. From now
@@ -135,14 +128,14 @@ impl Stacks {
     /// As [`Stacks::node`], with the native frames; those of the agent itself are left out. An instruction pointer is where a
     /// call returns to (where a signal interrupted, a byte behind where the instruction begins).
     ///
-    /// Cost: about 10 ns a frame once its unwinding rule is known.
+    /// Cost: about 10 ns a native frame out to the innermost Python frame that is marked, once its unwinding rule is known.
     #[inline(never)]
     pub(crate) fn native_node(&mut self, holds: Holds, emit: &mut impl Emit) -> u32 {
         let registers = arch::registers().into();
         // SAFETY: as in `node`; the thread's stack is read between its stack pointer and its end, and the objects' tables
         // while the objects are loaded.
         let peek = unsafe { Peek::new() };
-        let Stacks { python, threads, places, fresh, native, merged } = self;
+        let Stacks { python, threads, places, fresh, native } = self;
         let Some(thread) = threads.current(peek) else { return UNKNOWN_NODE };
         places.codes.take_ends();
         fresh.truncate(0);
@@ -152,17 +145,22 @@ impl Stacks {
         };
         let mut cut = state.err();
         places.look_for_start(thread, cut);
+        let mut changed = None;
         if let (Some(python), Ok(state)) = (&python, state) {
-            cut = walk::collect(peek, &python.frames, python.innermost(peek, state), fresh);
+            let innermost = python.innermost(peek, state);
+            let room = (thread.levels.as_slice(), &mut *fresh);
+            if let Some(met) = walk::collect_new(peek, &python.frames, innermost, room) {
+                let (at, frames) = ((&mut *thread, registers), (fresh.as_slice(), met));
+                changed = native.settle_inside(peek, (python, state), at, frames);
+            }
+            if changed.is_none() {
+                cut = walk::collect(peek, &python.frames, innermost, fresh);
+            }
         }
-        let frames = fresh.as_slice();
-        let is_too_deep =
-            native.merge(peek, (python.as_ref(), state.unwrap_or(0)), (thread, registers), (frames, merged));
-        if is_too_deep {
-            cut = Some(CutReason::TooDeep);
-        }
-        let shown = merged.as_slice();
-        let changed = walk::settle(thread, &shown[..shown.len().min(walk::DEPTH_MAX)], cut);
+        let changed = changed.unwrap_or_else(|| {
+            let python = (python.as_ref(), state.unwrap_or(0));
+            native.settle(peek, python, (thread, registers), (fresh.as_slice(), cut))
+        });
         places.leaf(peek, python.as_ref(), (thread, changed), emit)
     }
 
@@ -197,6 +195,7 @@ impl Stacks {
     /// A new ring, of which the collector knows nothing: everything is told again when it next comes up.
     pub(crate) fn begin_ring(&mut self) {
         self.places.begin_ring();
+        self.threads.begin_ring();
     }
 }
 
@@ -299,17 +298,18 @@ impl Places {
         for idx in changed..thread.levels.len() {
             let Some((outer, level)) = thread.levels.split_mut(idx) else { break };
             let shown = match (level.instruction, python) {
-                (native::NATIVE, _) => {
+                (threads::NATIVE, _) => {
                     UserFrame::Shown(Frame { kind: NodeKind::Native, a: level.code, b: 0 })
                 }
-                (native::NATIVE_CUT, _) => {
+                (threads::NATIVE_CUT, _) => {
                     UserFrame::Shown(Frame { kind: NodeKind::NativeCut, a: level.code, b: 0 })
                 }
                 (_, Some(python)) => self.user_frame(peek, python, level),
                 (_, None) => UserFrame::Torn,
             };
             let outer_node = node;
-            let mut is_site = matches!(shown, UserFrame::Shown(Frame { kind: NodeKind::Python, .. }));
+            let mut is_site =
+                matches!(shown, UserFrame::Shown(Frame { kind: NodeKind::Python | NodeKind::Native, .. }));
             let frame = match shown {
                 UserFrame::Hidden => None,
                 UserFrame::Shown(frame) | UserFrame::Early(frame) => {

@@ -19,8 +19,8 @@ use crate::stack::native::modules::{Module, Modules};
 use crate::stack::native::unwind::{NativeFrame, Objects, Registers, Rules, Walk};
 use crate::stack::peek::Peek;
 use crate::stack::python::Python;
-use crate::stack::threads::{Level, STALE, Thread};
-use crate::stack::walk::DEPTH_MAX;
+use crate::stack::threads::{Activation, Level, NATIVE, NATIVE_CUT, STALE, Thread};
+use crate::stack::walk::{self, ChangedFrom, DEPTH_MAX};
 
 unsafe extern "C" {
     /// The linker's name for the start of the image that this code is in: its ELF header.
@@ -28,28 +28,38 @@ unsafe extern "C" {
     safe static IMAGE_HEADER: u8;
 }
 
-/// `Level::instruction` of a native frame, whose `code` is its instruction pointer.
-pub(crate) const NATIVE: u64 = u64::MAX;
-
-/// `Level::instruction` where native frames are missing; `code` is the reason.
-pub(crate) const NATIVE_CUT: u64 = u64::MAX - 1;
-
 /// Most native frames that are unwound: some for each Python frame of 3.10.
 const NATIVE_MAX: usize = 4096;
 
-/// Python frames of one activation of the interpreter's C function.
+/// New Python frames of one activation of the interpreter's C function.
 #[derive(Clone, Copy)]
-struct Activation {
+struct Stretch {
     /// An address in the C frame, 0 where it is not known.
     anchor: u64,
     /// Its Python frames end before this one.
     end: usize,
 }
 
-/// What unwinding knows of the process.
+/// Where merging ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// At the thread's outermost frame.
+    Outermost,
+    /// At the C frame of an activation, which this address lies in.
+    Anchor(u64),
+}
+
+/// The Python that frames are of, and the thread's state in it (0 none).
+pub(crate) type OfPython<'a> = (Option<&'a Python>, u64);
+
+/// What unwinding knows of the process, and room for one stack.
 pub(crate) struct Native {
     objects: Objects,
     rules: Rules,
+    stretches: Array<Stretch>,
+    /// Native and Python frames, innermost first.
+    merged: Array<Level>,
+    /// The activations among them, innermost first; `first` counts from the innermost frame.
     activations: Array<Activation>,
 }
 
@@ -58,7 +68,13 @@ impl Native {
     pub(crate) const fn new() -> Native {
         let own = Module { start: 0, end: 0, header: 0 };
         let objects = Objects { modules: Modules::new(), own };
-        Native { objects, rules: Rules::new(), activations: Array::new() }
+        Native {
+            objects,
+            rules: Rules::new(),
+            stretches: Array::new(),
+            merged: Array::new(),
+            activations: Array::new(),
+        }
     }
 
     /// Begins to go through all loaded objects.
@@ -81,26 +97,88 @@ impl Native {
         }
     }
 
-    /// Puts the frames of the thread into `merged`, innermost first: native ones, and `frames` (innermost first) where they
-    /// run. `state` is the thread's Python state, 0 none. Whether frames are missing further out.
-    pub(crate) fn merge(
+    /// Makes the native frames of the thread and `frames` (innermost first, cut for `cut`) its levels.
+    pub(crate) fn settle(
         &mut self,
         peek: Peek,
-        (python, state): (Option<&Python>, u64),
+        python: OfPython<'_>,
         (thread, registers): (&mut Thread, Registers),
-        (frames, merged): (&[Level], &mut Array<Level>),
-    ) -> bool {
-        self.activations.truncate(0);
-        if let Some(python) = python.filter(|_| state != 0) {
-            activations(peek, python, state, frames, &mut self.activations);
+        (frames, cut): (&[Level], Option<CutReason>),
+    ) -> ChangedFrom {
+        let is_whole = self.merge(peek, python, (thread, registers), (frames, Until::Outermost));
+        let merged = self.merged.as_slice();
+        let shown = &merged[..merged.len().min(DEPTH_MAX)];
+        let cut = if shown.len() < merged.len() { Some(CutReason::TooDeep) } else { cut };
+        let changed = walk::settle(thread, shown, cut);
+        thread.activations.truncate(0);
+        if is_whole && thread.cut.is_none() {
+            self.keep_activations(thread, 0);
         }
-        merged.truncate(0);
+        changed
+    }
+
+    /// As [`Native::settle`] with frames that were called from the one of level `met`, and all further out as it was; `None` where
+    /// the way from here to there is not known.
+    pub(crate) fn settle_inside(
+        &mut self,
+        peek: Peek,
+        (python, state): (&Python, u64),
+        (thread, registers): (&mut Thread, Registers),
+        (frames, met): (&[Level], usize),
+    ) -> Option<ChangedFrom> {
+        let activations = thread.activations.as_slice();
+        let around = activations.iter().rposition(|activation| activation.first <= met)?;
+        let until = Until::Anchor(activations[around].anchor);
+        let is_whole = self.merge(peek, (Some(python), state), (thread, registers), (frames, until));
+        let merged = self.merged.as_slice();
+        if !is_whole || met + 1 + merged.len() > DEPTH_MAX {
+            return None;
+        }
+        let changed = walk::settle_inside(peek, &python.frames, met, (thread, merged));
+        thread.activations.truncate(around + 1);
+        self.keep_activations(thread, met + 1);
+        Some(changed)
+    }
+
+    /// Remembers the activations that were merged, whose outermost frame became level `first`.
+    fn keep_activations(&self, thread: &mut Thread, first: usize) {
+        for new in self.activations.as_slice().iter().rev() {
+            let first = first + (self.merged.len() - 1 - new.first);
+            if !thread.activations.push(Activation { first, ..*new }) {
+                thread.activations.truncate(0);
+                return;
+            }
+        }
+    }
+
+    /// Merges native frames and `frames` (innermost first) where they run. Whether it got to the end, and to the C frame of each
+    /// activation on the way.
+    fn merge(
+        &mut self,
+        peek: Peek,
+        (python, state): OfPython<'_>,
+        (thread, registers): (&mut Thread, Registers),
+        (frames, until): (&[Level], Until),
+    ) -> bool {
+        self.stretches.truncate(0);
+        if let Some(python) = python.filter(|_| state != 0) {
+            divide(peek, python, state, (frames, until), &mut self.stretches);
+        }
+        self.merged.truncate(0);
+        self.activations.truncate(0);
         let mut walk = Walk::new(registers, stack_end(thread, registers.sp));
-        let mut out = Merged { frames, activations: self.activations.as_slice(), done: 0, merged };
+        let (merged, activations) = (&mut self.merged, &mut self.activations);
+        let mut out =
+            Merged { frames, stretches: self.stretches.as_slice(), done: 0, merged, activations, n_unmet: 0 };
         for _ in 0..NATIVE_MAX {
             let Some(frame) = walk.next(peek, &mut self.rules, &self.objects) else { break };
             if !self.objects.is_own(frame.ip) {
                 out.native(&frame);
+            }
+            if until != Until::Outermost && out.stretches.is_empty() {
+                // The last stretch is that activation's.
+                out.activations.truncate(out.activations.len().saturating_sub(1));
+                return out.n_unmet == 0;
             }
         }
         if !walk.is_complete {
@@ -112,18 +190,21 @@ impl Native {
                 recursion: 0,
             });
         }
-        while out.python() {}
-        merged.len() > DEPTH_MAX
+        while out.python(0) {}
+        walk.is_complete && out.n_unmet == 0
     }
 }
 
 /// A stack while it is merged.
 struct Merged<'a> {
     frames: &'a [Level],
-    activations: &'a [Activation],
+    stretches: &'a [Stretch],
     /// Python frames that are in already.
     done: usize,
     merged: &'a mut Array<Level>,
+    activations: &'a mut Array<Activation>,
+    /// Activations whose C frame was not met.
+    n_unmet: usize,
 }
 
 impl Merged<'_> {
@@ -135,12 +216,12 @@ impl Merged<'_> {
 
     /// A native frame, or the Python frames that it stands for.
     fn native(&mut self, frame: &NativeFrame) {
-        while let Some(next) = self.activations.first().filter(|next| next.anchor != 0) {
+        while let Some(next) = self.stretches.first().filter(|next| next.anchor != 0) {
             if next.anchor >= frame.extent.1 {
                 break;
             }
             let is_it = next.anchor >= frame.extent.0;
-            self.python();
+            self.python(if is_it { next.anchor } else { 0 });
             if is_it {
                 return;
             }
@@ -155,20 +236,30 @@ impl Merged<'_> {
         });
     }
 
-    /// The Python frames of the next activation; whether there is one.
-    fn python(&mut self) -> bool {
-        let Some((next, rest)) = self.activations.split_first() else { return false };
-        self.activations = rest;
+    /// The Python frames of the next activation, whose C frame was met at `anchor` (0: it was not); whether there is one.
+    fn python(&mut self, anchor: u64) -> bool {
+        let Some((next, rest)) = self.stretches.split_first() else { return false };
+        self.stretches = rest;
         for level in self.frames.get(self.done..next.end).unwrap_or_default() {
             self.push(*level);
         }
         self.done = next.end;
+        let first = self.merged.len().saturating_sub(1);
+        let is_kept = self.activations.push(Activation { anchor, first });
+        self.n_unmet += usize::from(anchor == 0 || !is_kept);
         true
     }
 }
 
-/// Divides `frames` (innermost first) into activations.
-fn activations(peek: Peek, python: &Python, state: u64, frames: &[Level], out: &mut Array<Activation>) {
+/// Divides `frames` (innermost first) by activations. The last ones may be of an activation with more frames further out, which
+/// `until` may know.
+fn divide(
+    peek: Peek,
+    python: &Python,
+    state: u64,
+    (frames, until): (&[Level], Until),
+    out: &mut Array<Stretch>,
+) {
     let layout = python.codes.layout;
     // Until 3.12 the thread leads to a chain of `_PyCFrame`, one for each activation.
     let mut activation = layout.thread_cframe.map_or(0, |offset| peek.word(state + u64::from(offset)));
@@ -189,11 +280,14 @@ fn activations(peek: Peek, python: &Python, state: u64, frames: &[Level], out: &
             _ => Some(0),
         };
         if let Some(anchor) = anchor {
-            out.push(Activation { anchor, end: idx + 1 });
+            out.push(Stretch { anchor, end: idx + 1 });
         }
     }
-    if out.as_slice().last().is_none_or(|last| last.end < frames.len()) {
-        out.push(Activation { anchor: 0, end: frames.len() });
+    let is_open = out.as_slice().last().is_none_or(|last| last.end < frames.len());
+    match until {
+        Until::Anchor(anchor) => _ = out.push(Stretch { anchor, end: frames.len() }),
+        Until::Outermost if is_open => _ = out.push(Stretch { anchor: 0, end: frames.len() }),
+        Until::Outermost => {}
     }
 }
 
@@ -220,14 +314,29 @@ mod tests {
     fn merge(natives: &[(u64, u64, u64)], activations: &[(u64, usize)]) -> Vec<(bool, u64)> {
         let n_frames = activations.last().map_or(0, |activation| activation.1);
         let frames: Vec<Level> = (1..=n_frames as u64).map(python).collect();
-        let activations: Vec<Activation> =
-            activations.iter().map(|(anchor, end)| Activation { anchor: *anchor, end: *end }).collect();
-        let mut merged = Array::new();
-        let mut out = Merged { frames: &frames, activations: &activations, done: 0, merged: &mut merged };
+        let stretches: Vec<Stretch> =
+            activations.iter().map(|(anchor, end)| Stretch { anchor: *anchor, end: *end }).collect();
+        let (mut merged, mut met) = (Array::new(), Array::new());
+        let mut out = Merged {
+            frames: &frames,
+            stretches: &stretches,
+            done: 0,
+            merged: &mut merged,
+            activations: &mut met,
+            n_unmet: 0,
+        };
         for (ip, start, end) in natives {
             out.native(&NativeFrame { ip: *ip, extent: (*start, *end) });
         }
-        while out.python() {}
+        while out.python(0) {}
+        let found = out.n_unmet;
+        let n_unmet = met.as_slice().iter().filter(|activation| activation.anchor == 0).count();
+        assert_eq!((found, met.len()), (n_unmet, stretches.len()));
+        for activation in met.as_slice().iter().filter(|activation| activation.anchor != 0) {
+            let outermost = &merged.as_slice()[activation.first];
+            let stretch = stretches.iter().find(|stretch| stretch.anchor == activation.anchor);
+            assert_eq!(Some(outermost.code as usize), stretch.map(|stretch| stretch.end));
+        }
         merged.as_slice().iter().map(|level| (level.instruction == NATIVE, level.code)).collect()
     }
 

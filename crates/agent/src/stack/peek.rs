@@ -3,7 +3,7 @@
 //! What the interpreter keeps alive while this thread runs is read in place. Whatever is not certain to be mapped is
 //! asked of the kernel first ([`is_readable`]), which takes a system call and never faults.
 //!
-//! Unsafe: loads from addresses that are numbers here, and two stores (see [`crate::stack::walk`]'s marks); one system call
+//! Unsafe: loads from addresses that are numbers here, and two stores (see [`crate::stack::mark`]); one system call
 //! that reads from such an address.
 #![allow(unsafe_code)]
 

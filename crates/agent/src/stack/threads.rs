@@ -37,6 +37,29 @@ pub(crate) struct Level {
 /// No node: what the level stands for has changed.
 pub(crate) const STALE: u32 = NO_PARENT;
 
+/// [`Level::instruction`] of a native frame, whose `code` is its instruction pointer.
+pub(crate) const NATIVE: u64 = u64::MAX;
+
+/// [`Level::instruction`] where native frames are missing; `code` is the reason.
+pub(crate) const NATIVE_CUT: u64 = u64::MAX - 1;
+
+impl Level {
+    /// Whether it stands for a Python frame.
+    #[inline]
+    pub(crate) fn is_python(&self) -> bool {
+        self.instruction < NATIVE_CUT
+    }
+}
+
+/// An activation of the interpreter's C function among a thread's levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Activation {
+    /// An address in its C frame, 0 where none is known.
+    pub(crate) anchor: u64,
+    /// Which level its outermost Python frame is.
+    pub(crate) first: usize,
+}
+
 /// Where a thread was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -75,6 +98,8 @@ pub(crate) struct Thread {
     pub(crate) levels: Array<Level>,
     /// Why frames further out are missing from it.
     pub(crate) cut: Option<CutReason>,
+    /// With native frames: the activations among the levels, outermost first; none where a C frame was not met or frames are missing.
+    pub(crate) activations: Array<Activation>,
     /// The node that its stacks hang from, as long as `marks` are the current ones.
     pub(crate) root: u32,
     /// What its levels' nodes depend on: the ring, the deaths of code objects.
@@ -99,6 +124,7 @@ impl Thread {
             tag: 0,
             levels,
             cut: None,
+            activations: Array::new(),
             root: STALE,
             marks: [0; 2],
             state: 0,
@@ -158,8 +184,14 @@ impl Threads {
             (thread.tid, thread.tag, thread.state, thread.marks) = (tid, 0, 0, [0; 2]);
             (thread.stack, thread.is_main, thread.start) = ((0, 0), tid == pid(), Start::UNKNOWN);
             thread.levels.truncate(0);
+            thread.activations.truncate(0);
         }
         Some(thread)
+    }
+
+    /// Forgets what native frames go on from: a new ring may be one without.
+    pub(crate) fn begin_ring(&mut self) {
+        self.table.as_mut_slice().iter_mut().for_each(|thread| thread.activations.truncate(0));
     }
 
     /// The kernel's id of the thread whose pointer this is, which may have ended; `None` where that cannot be told.
@@ -192,6 +224,7 @@ impl Threads {
         if self.table.len() >= THREADS_MAX {
             for thread in self.table.as_mut_slice() {
                 drop(mem::replace(&mut thread.levels, Array::new()));
+                drop(mem::replace(&mut thread.activations, Array::new()));
             }
             self.table.truncate(0);
             self.index = Index::new();

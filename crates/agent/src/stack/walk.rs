@@ -5,10 +5,11 @@
 //! same position in every frame out to the last one, or out to a frame that carries our mark ([`Mark`]): that one has not
 //! returned since, so whoever waits for it stands where it stood.
 
-use heapray_cpython::layouts::{Frames, RuntimeLayout, Slots, StackTop};
+use heapray_cpython::layouts::{Frames, RuntimeLayout, Slots};
 use heapray_wire::ring::cells::CutReason;
 
 use crate::stack::array::Array;
+use crate::stack::mark::Mark;
 use crate::stack::peek::{Peek, is_plausible};
 use crate::stack::threads::{Level, STALE, Thread};
 
@@ -27,59 +28,6 @@ pub(crate) struct FrameShape {
     instruction: u64,
     instruction_mask: u64,
     mark: Mark,
-}
-
-/// A place in a frame that the interpreter writes whenever the frame begins, and nobody reads in between: what we leave there
-/// says that the frame is the one we saw.
-#[derive(Clone, Copy, Debug)]
-enum Mark {
-    /// The depth of the evaluation stack, an `int`: written when the frame calls another Python function and -1 from when it
-    /// begins or goes on (3.10 to 3.13, `_PyFrame_GetStackPointer`); readers take any negative number for a running frame.
-    Depth(u64),
-    /// A byte that is zeroed when a frame begins, and the owner's: a generator's frame goes on without beginning.
-    Visited { byte: u64, owner: u64 },
-    /// There is no such place.
-    Nowhere,
-}
-
-/// The depth of a frame that runs, and that with our mark.
-const RUNNING: u32 = u32::MAX;
-const MARKED: u32 = u32::MAX - 1;
-/// Our bit of the byte.
-const VISITED: u8 = 0x80;
-/// `FRAME_OWNED_BY_THREAD`.
-const OWNED_BY_THREAD: u8 = 0;
-
-impl Mark {
-    fn of(layout: &RuntimeLayout) -> Mark {
-        match (layout.stack_top, layout.frame_visited, layout.frame_owner) {
-            (StackTop::Depth | StackTop::Index, _, _) => Mark::Depth(layout.frame_stack.into()),
-            (_, Some(byte), Some(owner)) => Mark::Visited { byte: byte.into(), owner: owner.into() },
-            _ => Mark::Nowhere,
-        }
-    }
-
-    /// Leaves the mark in `frame`; whether it was there.
-    #[inline(always)]
-    fn leave(self, peek: Peek, frame: u64) -> bool {
-        match self {
-            Mark::Depth(at) => {
-                let depth = peek.int(frame + at);
-                if depth == RUNNING {
-                    peek.leave_int(frame + at, MARKED);
-                }
-                depth == MARKED
-            }
-            Mark::Visited { byte, owner } if peek.byte(frame + owner) == OWNED_BY_THREAD => {
-                let visited = peek.byte(frame + byte);
-                if visited & VISITED == 0 {
-                    peek.leave_byte(frame + byte, visited | VISITED);
-                }
-                visited & VISITED != 0
-            }
-            _ => false,
-        }
-    }
 }
 
 impl FrameShape {
@@ -245,37 +193,92 @@ pub(crate) fn collect(
     None
 }
 
+/// Puts the frames from `innermost` outwards into `fresh` and marks them, out to one that was marked and stands in `levels`: all
+/// that is further out is as it was, C frames between Python frames too. Answers which level that is; `None` where there is none.
+pub(crate) fn collect_new(
+    peek: Peek,
+    shape: &FrameShape,
+    innermost: u64,
+    (levels, fresh): (&[Level], &mut Array<Level>),
+) -> Option<usize> {
+    fresh.truncate(0);
+    let (mut frame, mut levels) = (innermost, levels);
+    while is_plausible(frame) && fresh.len() < DEPTH_MAX {
+        if shape.mark.leave(peek, frame) {
+            // Further out there is nothing to be found where this frame is not there.
+            let found = levels.iter().rposition(|level| level.frame == frame && level.is_python());
+            if found.is_some() {
+                return found;
+            }
+            levels = &[];
+        }
+        if !fresh.push(shape.level(peek, frame)) {
+            return None;
+        }
+        frame = shape.previous(peek, frame);
+    }
+    None
+}
+
 /// Makes `fresh` (innermost first) the thread's levels. What is the same from the outermost frame on keeps its nodes.
 pub(crate) fn settle(thread: &mut Thread, fresh: &[Level], cut: Option<CutReason>) -> ChangedFrom {
     let is_same_start = thread.cut == cut;
     thread.cut = cut;
+    settle_from(thread, 0, (fresh, is_same_start))
+}
+
+/// Makes the frame of level `met` and `fresh` (innermost first) the thread's levels from that one on. What is the same from there on
+/// keeps its nodes.
+pub(crate) fn settle_inside(
+    peek: Peek,
+    shape: &FrameShape,
+    met: usize,
+    (thread, fresh): (&mut Thread, &[Level]),
+) -> ChangedFrom {
+    let Some(old) = thread.levels.as_mut_slice().get_mut(met) else { return met };
+    let new = shape.level(peek, old.frame);
+    let is_same = is_kept(old, &new);
+    if !is_same {
+        *old = new;
+    }
+    let changed = settle_from(thread, met + 1, (fresh, is_same));
+    if is_same { changed } else { met }
+}
+
+/// Whether a level keeps its node.
+#[inline]
+fn is_kept(old: &Level, new: &Level) -> bool {
+    (old.code, old.instruction) == (new.code, new.instruction) && old.node != STALE
+}
+
+/// Makes `fresh` (innermost first) the thread's levels from `first` on; keeps nodes only where `keeps`.
+fn settle_from(thread: &mut Thread, first: usize, (fresh, keeps): (&[Level], bool)) -> ChangedFrom {
     let levels = &mut thread.levels;
-    if !levels.reserve(fresh.len()) {
+    if !levels.reserve(first + fresh.len()) {
         levels.truncate(0);
         thread.cut = Some(CutReason::TooDeep);
         return 0;
     }
-    let is_kept = |(old, new): &(&Level, &Level)| {
-        (old.code, old.instruction) == (new.code, new.instruction) && old.node != STALE
-    };
-    let n_kept = match is_same_start {
-        true => levels.as_slice().iter().zip(fresh.iter().rev()).take_while(is_kept).count(),
+    let old = levels.as_slice().get(first..).unwrap_or_default();
+    let n_kept = match keeps {
+        true => old.iter().zip(fresh.iter().rev()).take_while(|(old, new)| is_kept(old, new)).count(),
         false => 0,
     };
-    levels.truncate(fresh.len());
+    levels.truncate(first + fresh.len());
     for (idx, new) in fresh.iter().rev().enumerate() {
-        match levels.as_mut_slice().get_mut(idx) {
+        match levels.as_mut_slice().get_mut(first + idx) {
             Some(old) if idx < n_kept => old.frame = new.frame,
             Some(old) => *old = *new,
             None => _ = levels.push(*new),
         }
     }
-    n_kept
+    first + n_kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::mark::RUNNING;
 
     /// Frames in our own memory: previous at 8, code at 0, instruction at 16.
     const SHAPE: FrameShape = FrameShape {
@@ -392,6 +395,9 @@ mod tests {
         places: Vec<Box<[u64; 4]>>,
         /// Of each frame that runs: whether the interpreter itself, or a C function, called it.
         called_inline: Vec<bool>,
+        /// Of each frame that runs: number of the call.
+        calls: Vec<u32>,
+        n_calls: u32,
         mark: Mark,
         thread: Thread,
         fresh: Array<Level>,
@@ -401,7 +407,7 @@ mod tests {
         fn new(mark: Mark) -> Program {
             let places = (0..200).map(|_| Box::new([0; 4])).collect();
             let (thread, fresh) = (Thread::new(0), Array::new());
-            Program { places, called_inline: Vec::new(), mark, thread, fresh }
+            Program { places, called_inline: Vec::new(), calls: Vec::new(), n_calls: 0, mark, thread, fresh }
         }
 
         fn address(&self, idx: usize) -> u64 {
@@ -423,20 +429,54 @@ mod tests {
             *self.places[idx] = [code, previous, 1, 0];
             self.set_depth(idx, RUNNING);
             self.called_inline.push(is_inline);
+            self.n_calls += 1;
+            self.calls.push(self.n_calls);
         }
 
         fn go_back(&mut self) {
             let is_inline = self.called_inline.pop();
+            self.calls.pop();
             if let (Some(outer), Some(true)) = (self.called_inline.len().checked_sub(1), is_inline) {
                 self.set_depth(outer, RUNNING);
             }
         }
 
+        fn shape(&self) -> FrameShape {
+            FrameShape { mark: self.mark, ..SHAPE }
+        }
+
+        fn innermost(&self) -> u64 {
+            self.called_inline.len().checked_sub(1).map_or(0, |idx| self.address(idx))
+        }
+
         fn check(&mut self) {
-            let n = self.called_inline.len();
-            let shape = FrameShape { mark: self.mark, ..SHAPE };
-            let innermost = n.checked_sub(1).map_or(0, |idx| self.address(idx));
+            let (shape, innermost) = (self.shape(), self.innermost());
             walk(Peek::of_test(), &shape, innermost, (&mut self.thread, &mut self.fresh));
+            self.check_levels();
+        }
+
+        /// Collects what is new, and checks that the rest are the very calls that they were.
+        fn check_new(&mut self) {
+            let (shape, innermost) = (self.shape(), self.innermost());
+            let (peek, room) = (Peek::of_test(), (self.thread.levels.as_slice(), &mut self.fresh));
+            match collect_new(peek, &shape, innermost, room) {
+                Some(met) => {
+                    let kept = self.thread.levels.as_slice()[..=met].iter().map(|level| level.recursion);
+                    assert!(kept.eq(self.calls[..=met].iter().copied()));
+                    settle_inside(peek, &shape, met, (&mut self.thread, self.fresh.as_slice()));
+                }
+                None => {
+                    collect(peek, &shape, innermost, &mut self.fresh);
+                    settle(&mut self.thread, self.fresh.as_slice(), None);
+                }
+            }
+            let levels = self.thread.levels.as_mut_slice().iter_mut();
+            levels.zip(&self.calls).for_each(|(level, call)| level.recursion = *call);
+            self.check_levels();
+        }
+
+        fn check_levels(&self) {
+            let n = self.called_inline.len();
             let levels = self.thread.levels.as_slice();
             let found: Vec<_> =
                 levels.iter().map(|level| [level.frame, level.code, level.instruction]).collect();
@@ -449,7 +489,8 @@ mod tests {
     #[test]
     fn marks_never_hide_a_change() {
         // The byte is the top one of the last word, the owner (0) the one below.
-        for mark in [Mark::Depth(24), Mark::Visited { byte: 31, owner: 30 }, Mark::Nowhere] {
+        let marks = [Mark::Depth(24), Mark::Visited { byte: 31, owner: 30 }, Mark::Nowhere];
+        for (mark, are_new) in marks.into_iter().flat_map(|mark| [(mark, false), (mark, true)]) {
             let mut program = Program::new(mark);
             let mut state = 11_u64;
             for _ in 0..100_000 {
@@ -460,6 +501,7 @@ mod tests {
                     2..4 => program.go_back(),
                     4 if n > 0 => program.places[n - 1][2] = (state >> 45) % 3,
                     5 => (0..state >> 40 & 31).for_each(|_| program.go_back()),
+                    _ if are_new => program.check_new(),
                     _ => program.check(),
                 }
             }

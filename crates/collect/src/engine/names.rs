@@ -52,8 +52,12 @@ pub(crate) struct Names {
     places: HashMap<(u64, i32), u32>,
     /// Where the last search in a code object's line table ended: a module's is long, and asked for line after line.
     cursors: HashMap<u64, Cursor>,
-    /// (object, offset in it) to frame.
-    native: HashMap<(Box<str>, u64), u32>,
+    /// (file of code, offset in it) to frame.
+    native: HashMap<(u32, u64), u32>,
+    /// Files of code, numbered, by path.
+    code_files: HashMap<Box<str>, u32>,
+    /// The file of code that a loading is of.
+    loadings: HashMap<u64, u32>,
 }
 
 /// Whose nodes are asked for.
@@ -195,15 +199,19 @@ impl Names {
     }
 
     fn native(&mut self, speaker: &mut Speaker<'_>, ip: u64) -> u32 {
-        let Some(object) = speaker.tables.object(ip).cloned() else {
+        let Some(object) = speaker.tables.object(ip) else {
             let function = self.text("[unknown code]");
             return self.intern(FrameRow { function, ..bare(FrameKind::Native) });
         };
-        let key = (object.path.clone(), ip.wrapping_sub(object.load_base));
+        let code_file = match self.loadings.get(&object.serial) {
+            Some(known) => *known,
+            None => self.code_file(object),
+        };
+        let key = (code_file, ip.wrapping_sub(object.load_base));
         if let Some(id) = self.native.get(&key) {
             return *id;
         }
-        let place = speaker.native.place(speaker.process, &object, ip);
+        let place = speaker.native.place(speaker.process, object, ip);
         let library = object.path.rsplit('/').next().unwrap_or_default();
         let library = if library.is_empty() { "unknown program" } else { library };
         let function = place.function.unwrap_or_else(|| format!("[{library}]"));
@@ -216,6 +224,14 @@ impl Names {
         let id = self.intern(row);
         self.native.insert(key, id);
         id
+    }
+
+    #[cold]
+    fn code_file(&mut self, object: &LoadedObject) -> u32 {
+        let next = self.code_files.len() as u32;
+        let number = *self.code_files.entry(object.path.clone()).or_insert(next);
+        self.loadings.insert(object.serial, number);
+        number
     }
 }
 

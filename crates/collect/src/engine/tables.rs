@@ -2,6 +2,7 @@
 //!
 //! Nothing is looked up here before a row of the file needs it. A forked child starts with its parent's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -34,6 +35,8 @@ pub(crate) struct Code {
 /// A library or program that a process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedObject {
+    /// Number of this loading in the recording, of all processes.
+    pub serial: u64,
     /// To be added to addresses as linked.
     pub load_base: u64,
     /// First address of its code.
@@ -52,7 +55,7 @@ pub(crate) struct Tables {
     nodes: Vec<Option<RawNode>>,
     codes: HashMap<u64, Arc<Code>>,
     texts: HashMap<u64, Arc<str>>,
-    objects: Vec<Arc<LoadedObject>>,
+    objects: Objects,
 }
 
 impl Tables {
@@ -75,7 +78,7 @@ impl Tables {
 
     /// The object whose code holds `ip`: the last one that was loaded there.
     pub(crate) fn object(&self, ip: u64) -> Option<&Arc<LoadedObject>> {
-        self.objects.iter().rev().find(|object| object.start <= ip && ip < object.end)
+        self.objects.find(ip)
     }
 
     /// Number of nodes.
@@ -83,7 +86,7 @@ impl Tables {
         self.nodes.iter().flatten().count()
     }
 
-    /// Takes a record that describes; `false` where it cannot be right. `serial` numbers code objects.
+    /// Takes a record that describes; `false` where it cannot be right. `serial` numbers code objects and loadings.
     pub(crate) fn take(&mut self, record: Record, serial: u64) -> bool {
         match record {
             Record::Node { id, parent, kind, a, b } => {
@@ -106,8 +109,7 @@ impl Tables {
             }
             Record::Object { load_base, start, end, path } => {
                 let path = if path.is_empty() { self.program.clone() } else { text(&path) };
-                let object = LoadedObject { load_base, start, end, path };
-                self.objects.push(Arc::new(object));
+                self.objects.insert(LoadedObject { serial, load_base, start, end, path });
             }
             _ => return false,
         }
@@ -127,6 +129,63 @@ impl Tables {
     }
 }
 
+/// Loaded objects by the addresses where they were the last to be loaded: first address, and one past the last.
+#[derive(Clone, Debug, Default)]
+struct Objects(BTreeMap<u64, (u64, Arc<LoadedObject>)>);
+
+impl Objects {
+    fn find(&self, ip: u64) -> Option<&Arc<LoadedObject>> {
+        let (_, (end, object)) = self.0.range(..=ip).next_back()?;
+        (ip < *end).then_some(object)
+    }
+
+    /// Objects that were there before keep what lies on either side.
+    fn insert(&mut self, object: LoadedObject) {
+        let LoadedObject { start, end, .. } = object;
+        if start >= end {
+            return;
+        }
+        while let Some((&first, (last, _))) = self.0.range(..end).next_back().filter(|(_, old)| old.0 > start)
+        {
+            let last = *last;
+            let Some((_, old)) = self.0.remove(&first) else { break };
+            if end < last {
+                self.0.insert(end, (last, Arc::clone(&old)));
+            }
+            if first < start {
+                self.0.insert(first, (start, old));
+            }
+        }
+        self.0.insert(start, (end, Arc::new(object)));
+    }
+}
+
 fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_of_the_last_object_loaded_there(
+            loadings in prop::collection::vec((0u64..60, 0u64..30), 0..12)
+        ) {
+            let mut objects = Objects::default();
+            let mut all = Vec::new();
+            for (serial, (start, len)) in (0..).zip(loadings) {
+                let end = start + len;
+                let object = LoadedObject { serial, load_base: 0, start, end, path: "".into() };
+                all.push(object.clone());
+                objects.insert(object);
+                for ip in 0..100 {
+                    let last = all.iter().rev().find(|object| object.start <= ip && ip < object.end);
+                    prop_assert_eq!(objects.find(ip).map(|object| &**object), last);
+                }
+            }
+        }
+    }
 }
