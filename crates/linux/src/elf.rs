@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io;
 
 use object::elf::PF_W;
-use object::read::{ReadCache, ReadRef};
+use object::read::ReadRef;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SegmentFlags, SymbolKind};
+
+use crate::file_reader::FileReader;
 
 /// A named address of an ELF file, before relocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ impl ElfFile {
     /// # Errors
     /// `InvalidData` where it is not an ELF file or is damaged.
     pub fn read(file: File) -> io::Result<Self> {
-        Self::parse(&ReadCache::new(file))
+        Self::parse(&FileReader::new(file))
     }
 
     /// As [`ElfFile::read`], from any bytes.

@@ -7,6 +7,7 @@ pub mod arch;
 mod cgroup;
 mod core_file;
 mod elf;
+mod file_reader;
 mod files;
 mod guard;
 mod load_image;
@@ -26,6 +27,7 @@ mod status;
 pub use cgroup::{Cgroup, cgroup};
 pub use core_file::{CoreFile, CoreLoad, CoreThread};
 pub use elf::{ElfFile, ElfSegment, ElfSymbol};
+pub use file_reader::FileReader;
 pub use files::FileRoot;
 pub use guard::{
     Interest, drain, fork_detached, hurry, ignore_signals, poll, protect_from_oom, reap, rename,
