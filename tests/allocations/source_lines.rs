@@ -21,6 +21,7 @@ fn native_frames_have_the_lines_of_their_source() {
     let expected = [
         ("lined_outer".to_owned(), "lined.c".to_owned(), line_of("// outer")),
         ("lined_inner".to_owned(), "lined.c".to_owned(), line_of("// inner")),
+        ("inlined".to_owned(), "lined.c".to_owned(), line_of("// inlined")),
     ];
     for library in [&libraries().lined, &libraries().lined_packed] {
         let text = format!(
@@ -47,7 +48,7 @@ fn native_frames_have_the_lines_of_their_source() {
                     (tables.text(frame.function).to_owned(), file.to_owned(), frame.line)
                 })
                 .collect();
-            natives.truncate(2);
+            natives.truncate(expected.len());
             natives.reverse();
             assert_eq!(natives, expected, "{} {library}", python.version());
         }

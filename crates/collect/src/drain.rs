@@ -11,14 +11,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heapray_attach::SharedFile;
-use heapray_symbols::CodeFile;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::ring::{
     COMMAND_DETACH, COMMAND_NONE, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED,
 };
 use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
 
-use crate::native::NativeFiles;
+use crate::native::{CodeFiles, NativeFiles};
 use crate::output::Output;
 use crate::plan::{Level, Mode, Plan, RssLimit};
 use crate::spread::{LOOKS, Spread};
@@ -37,6 +36,9 @@ const SLICES: [(Duration, Duration); 2] = [
     (Duration::from_secs(7200), Duration::from_secs(10)),
 ];
 const LAST_SLICES: Duration = Duration::from_secs(60);
+
+/// How much longer a slice may last while files are read that its names may need.
+const READING_MAX: Duration = Duration::from_secs(10);
 
 /// Memory is measured at least this often, while slices are long.
 const READINGS: Duration = Duration::from_secs(1);
@@ -88,7 +90,7 @@ pub struct Drain {
     pids: BTreeMap<u32, i32>,
     /// Versions of Python, by process number: a forked process does not find its own again.
     pythons: BTreeMap<u32, String>,
-    files: BTreeMap<Box<str>, Option<CodeFile>>,
+    files: CodeFiles,
     buffer: Vec<Cell>,
     wait: Duration,
     measured: Instant,
@@ -119,7 +121,7 @@ impl Drain {
             numbers: BTreeMap::new(),
             pids: BTreeMap::new(),
             pythons: BTreeMap::new(),
-            files: BTreeMap::new(),
+            files: CodeFiles::default(),
             buffer: Vec::new(),
             wait: WAIT_MIN,
             measured: Instant::now(),
@@ -158,14 +160,16 @@ impl Drain {
         let detach = self.obey();
         self.watch();
         self.watch_rate();
-        let now = self.now();
-        if self.engine.has_many_events() {
+        let age = Duration::from_nanos(self.now() - self.engine.slice_start_ns());
+        let length = slice_length(self.start.elapsed());
+        let is_patient = self.files.is_reading() && age < length + READING_MAX;
+        if self.engine.has_many_events() && !is_patient {
             self.write(|engine, native| engine.flush_events(native));
         } else {
             // A process that has come is in the file at once, whatever becomes of us.
             self.write(|_, _| {});
         }
-        if now - self.engine.slice_start_ns() >= nanoseconds(slice_length(self.start.elapsed())) {
+        if age >= length && !is_patient {
             self.end_slice();
         } else if self.measured.elapsed() >= READINGS {
             self.measure();
@@ -268,7 +272,11 @@ impl Drain {
         let (Some(Some(tenant)), Some(slot)) = (self.tenants.get_mut(idx), self.shared.slot(idx)) else {
             return 0;
         };
-        tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer })
+        let n = tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
+        for object in self.engine.take_new_code(tenant.number) {
+            self.files.want(Some(tenant.pid), &object);
+        }
+        n
     }
 
     /// A process has claimed slot `idx`; at most `n_ancestors` that have come with it are taken before it.

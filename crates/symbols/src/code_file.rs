@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use heapray_linux::ElfFile;
+use heapray_linux::{ElfFile, FileReader};
 
+use crate::plain::plain;
 use crate::source_lines::SourceLines;
 
 /// Where distributions put what they strip off, by build id, below a root.
@@ -20,7 +21,7 @@ pub struct CodeFile {
 /// A place in native code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodePlace {
-    /// The function; `None` where no symbol covers the address.
+    /// The function as its source names it; `None` where neither debug information nor a symbol does.
     pub function: Option<String>,
     /// Its source file, where debug information says so.
     pub file: Option<String>,
@@ -31,31 +32,34 @@ pub struct CodePlace {
 impl CodeFile {
     /// Reads the symbols and the debug information of the file at `path`, with what was stripped off it into
     /// `/usr/lib/debug` below `root`; `None` where it is not there or no ELF file. Debug information of more than 128 MiB is
-    /// left out. Costs a few milliseconds for 20,000 symbols, and a copy of the debug information; calls `beat` between
-    /// the steps.
-    pub fn read(root: &Path, path: &Path, beat: &dyn Fn()) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        beat();
-        let mut elf = ElfFile::read(file.try_clone().ok()?).ok()?;
-        let debug_file = debug_file(root, &elf.build_id);
-        let debug = || File::open(debug_file.as_ref()?).ok();
+    /// left out. Costs a few milliseconds for 20,000 symbols, and a copy of the debug information: up to seconds.
+    pub fn read(root: &Path, path: &Path) -> Option<Self> {
+        let open = |path: &Path| File::open(path).ok().map(FileReader::new);
+        let file = open(path)?;
+        let mut elf = ElfFile::parse(&file).ok()?;
+        let debug = debug_file(root, &elf.build_id).and_then(|path| open(&path));
         if elf.stripped
-            && let Some(debug) = debug().and_then(|file| ElfFile::read(file).ok())
+            && let Some(debug) = debug.as_ref().and_then(|file| ElfFile::parse(file).ok())
         {
             elf.add_symbols_of(debug);
         }
-        beat();
-        let lines = |file| SourceLines::read(file).ok().flatten();
-        let lines = lines(file).or_else(|| lines(debug()?));
-        beat();
+        let lines = |file| SourceLines::parse(file).ok().flatten();
+        let lines = lines(&file).or_else(|| lines(debug.as_ref()?));
         Some(Self { elf, lines })
     }
 
-    /// The place of an address as linked. Decodes the lines of a unit when the first address in it is asked for.
-    pub fn place(&self, address: u64) -> CodePlace {
-        let function = self.elf.symbol_at(address).map(|symbol| symbol.name.clone());
-        let (file, line) = self.lines.as_ref().and_then(|lines| lines.at(address)).unzip();
-        CodePlace { function, file, line: line.unwrap_or(0) }
+    /// The places of an address as linked, outermost first: the one in the function that was compiled, then those in functions
+    /// that were inlined there, as far as debug information says so. At least one. Decodes the lines of a unit when the first
+    /// address in it is asked for.
+    pub fn places(&self, address: u64) -> Vec<CodePlace> {
+        let mut places = self.lines.as_ref().map_or(Vec::new(), |lines| lines.at(address));
+        if places.is_empty() {
+            places.push(CodePlace::default());
+        }
+        if places[0].function.is_none() {
+            places[0].function = self.elf.symbol_at(address).map(|symbol| plain(&symbol.name));
+        }
+        places
     }
 }
 
@@ -88,13 +92,13 @@ mod tests {
         run(&["strip", "-o", "bare.so", "full.so"], &folder);
         let full = ElfFile::read(File::open(folder.join("full.so")).expect("made")).expect("an ELF file");
         let hidden = full.address_of("hidden").expect("it has all symbols");
-        let read = || CodeFile::read(&folder, &folder.join("bare.so"), &|| ()).expect("an ELF file");
-        assert_eq!(read().place(hidden), CodePlace::default());
+        let read = || CodeFile::read(&folder, &folder.join("bare.so")).expect("an ELF file");
+        assert_eq!(read().places(hidden), [CodePlace::default()]);
 
         let debug = debug_file(&folder, &full.build_id).expect("it has a build id");
         fs::create_dir_all(debug.parent().expect("a folder")).expect("a temporary folder");
         run(&["objcopy", "--only-keep-debug", "full.so", debug.to_str().expect("plain")], &folder);
-        let place = read().place(hidden);
+        let place = read().places(hidden).remove(0);
         assert_eq!((place.function.as_deref(), place.line), (Some("hidden"), 1));
         assert!(place.file.is_some_and(|file| file.ends_with("/hidden.c")));
         fs::remove_dir_all(&folder).expect("removable");

@@ -5,6 +5,7 @@
 
 mod code_file;
 mod object_file;
+mod plain;
 mod source_lines;
 mod symbols;
 

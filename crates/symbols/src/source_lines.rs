@@ -3,14 +3,16 @@
 //! Read, not mapped: a file that shrinks while it is mapped ends its reader. The lines of a unit are decoded when the first
 //! address in it is asked for.
 
-use std::fs::File;
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, RunTimeEndian, SectionId};
-use object::read::{ReadCache, ReadRef};
+use object::read::ReadRef;
 use object::{Object, ObjectSection};
+
+use crate::code_file::CodePlace;
 
 /// Most bytes of debug information that are read of one file: some of the largest libraries have gigabytes.
 const MAX_BYTES: u64 = 128 << 20;
@@ -21,19 +23,11 @@ type Section = EndianArcSlice<RunTimeEndian>;
 pub(crate) struct SourceLines(Context<Section>);
 
 impl SourceLines {
-    /// Reads the debug information of an open ELF file; `None` where it has none, or more than 128 MiB.
+    /// Reads the debug information of an ELF file; `None` where it has none, or more than 128 MiB.
     /// Costs a copy of it and a pass over its units.
     ///
     /// # Errors
     /// `InvalidData` where it is not an ELF file or is damaged.
-    pub(crate) fn read(file: File) -> io::Result<Option<Self>> {
-        Self::parse(&ReadCache::new(file))
-    }
-
-    /// As [`SourceLines::read`], from any bytes.
-    ///
-    /// # Errors
-    /// As [`SourceLines::read`].
     pub(crate) fn parse<'a>(data: impl ReadRef<'a>) -> io::Result<Option<Self>> {
         let file = object::File::parse(data).map_err(invalid)?;
         let sizes =
@@ -44,26 +38,47 @@ impl SourceLines {
         }
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         let dwarf = Dwarf::load(|id: SectionId| {
-            let section = file.section_by_name(id.name());
+            let section = file.section_by_name(id.name()).filter(|_| is_needed(id));
             let bytes =
-                section.map_or(Ok(Vec::new()), |section| Ok(section.uncompressed_data()?.into_owned()));
-            bytes.map(|bytes| Section::new(Arc::from(bytes), endian))
+                section.map_or(Ok(Arc::default()), |section| section.uncompressed_data().map(Arc::from));
+            bytes.map(|bytes| Section::new(bytes, endian))
         });
         let dwarf = dwarf.map_err(|error: object::Error| invalid(error))?;
         Context::from_dwarf(dwarf).map(|context| Some(Self(context))).map_err(invalid)
     }
 
-    /// Source file and line (0 unknown) of the code at `address` (as linked), in the function that the symbol table
-    /// names: of code that was inlined into it, the line that calls it.
-    pub(crate) fn at(&self, address: u64) -> Option<(String, u32)> {
-        let mut frames = self.0.find_frames(address).skip_all_loads().ok()?;
-        let mut outermost = None;
-        while let Ok(Some(frame)) = frames.next() {
-            outermost = frame.location;
+    /// The places of the code at `address` (as linked), outermost first: that in the function that was compiled, then those in
+    /// functions that were inlined there. Empty where nothing is known.
+    pub(crate) fn at(&self, address: u64) -> Vec<CodePlace> {
+        let mut places = Vec::new();
+        if let Ok(mut frames) = self.0.find_frames(address).skip_all_loads() {
+            while let Ok(Some(frame)) = frames.next() {
+                let function = frame.function.and_then(|name| name.demangle().map(Cow::into_owned).ok());
+                let (file, line) = frame.location.map_or((None, None), |place| (place.file, place.line));
+                places.push(CodePlace { function, file: file.map(str::to_owned), line: line.unwrap_or(0) });
+            }
         }
-        let place = outermost?;
-        Some((place.file?.to_owned(), place.line.unwrap_or(0)))
+        places.reverse();
+        places
     }
+}
+
+/// Whether functions and lines are in it; what else there is says where variables are, a fifth of what a CPython has.
+fn is_needed(id: SectionId) -> bool {
+    use SectionId::*;
+    matches!(
+        id,
+        DebugAbbrev
+            | DebugAddr
+            | DebugAranges
+            | DebugInfo
+            | DebugLine
+            | DebugLineStr
+            | DebugRanges
+            | DebugRngLists
+            | DebugStr
+            | DebugStrOffsets
+    )
 }
 
 /// What a section takes once it is read.
@@ -77,22 +92,29 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use heapray_linux::FileReader;
+
     use super::*;
 
-    fn own_file() -> File {
-        File::open(std::env::current_exe().expect("a test has a file")).expect("readable")
+    fn own_file() -> FileReader {
+        let path = std::env::current_exe().expect("a test has a file");
+        FileReader::new(std::fs::File::open(path).expect("readable"))
     }
 
     #[test]
     fn our_own_functions_stand_in_our_own_source() {
-        let lines = SourceLines::read(own_file()).expect("a test is an ELF file").expect("and has lines");
-        let elf = heapray_linux::ElfFile::read(own_file()).expect("a test is an ELF file");
+        let lines = SourceLines::parse(&own_file()).expect("a test is an ELF file").expect("and has lines");
+        let elf = heapray_linux::ElfFile::parse(&own_file()).expect("a test is an ELF file");
         let of_test =
             |symbol: &&heapray_linux::ElfSymbol| symbol.name.contains("our_own_functions_stand_in_our_own");
         let symbol = elf.symbols.iter().find(of_test).expect("it has a symbol");
-        let place = lines.at(symbol.address).expect("it has a line");
-        assert!(place.0.ends_with("symbols/src/source_lines.rs") && place.1 > 70, "{place:?}");
-        assert_eq!(lines.at(u64::MAX - 1), None);
+        let places = lines.at(symbol.address);
+        let place = places.first().expect("it has a line");
+        let file = place.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with("symbols/src/source_lines.rs") && place.line > 70, "{place:?}");
+        let function = place.function.as_deref().unwrap_or_default();
+        assert!(function.contains("our_own_functions_stand_in_our_own"), "{place:?}");
+        assert_eq!(lines.at(u64::MAX - 1), []);
     }
 
     #[test]

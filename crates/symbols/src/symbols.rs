@@ -5,6 +5,7 @@ use std::fmt;
 use heapray_linux::{FileRoot, Mapping};
 
 use crate::object_file::ObjectFile;
+use crate::plain::plain;
 
 /// The libraries and executables that a process has mapped.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Symbols {
             .any(|mapping| mapping.write && mapping.start <= addr && addr < mapping.end);
         let named = object.loaded(&self.root).and_then(|loaded| {
             let linked = addr.wrapping_sub(loaded.bias);
-            loaded.elf.symbol_at(linked).map(|symbol| (symbol.name.clone(), linked - symbol.address))
+            loaded.elf.symbol_at(linked).map(|symbol| (plain(&symbol.name), linked - symbol.address))
         });
         let (symbol, offset) = match named {
             Some((symbol, offset)) => (Some(symbol), offset),

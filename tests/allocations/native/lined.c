@@ -1,7 +1,10 @@
 // Functions whose lines a test knows: one calls the other, which allocates in code that is inlined into it.
 #include <stdlib.h>
 
-static inline __attribute__((always_inline)) void *inlined(size_t size) { return malloc(size); }
+static inline __attribute__((always_inline)) void *inlined(size_t size)
+{
+    return malloc(size); // inlined
+}
 
 __attribute__((noinline)) void *lined_inner(size_t size)
 {

@@ -110,6 +110,11 @@ impl Engine {
         taken
     }
 
+    /// Loaded objects of a process whose code was first seen on a stack since this was asked last: their files will be needed.
+    pub fn take_new_code(&mut self, number: u32) -> Vec<Arc<LoadedObject>> {
+        self.process(number).map_or(Vec::new(), |process| std::mem::take(&mut process.new_code))
+    }
+
     /// Takes a measurement of a process; its live bytes are filled in here.
     pub fn reading(&mut self, number: u32, reading: Reading) {
         if let Some(process) = self.process(number) {

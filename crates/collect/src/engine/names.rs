@@ -22,8 +22,9 @@ const UNKNOWN: u32 = u32::MAX - 1;
 
 /// Names native code: the collector's window to files on disk, so that the engine needs none.
 pub trait NativeNames {
-    /// The place of the instruction before return address `ip` in `object` of process `process`.
-    fn place(&mut self, process: u32, object: &LoadedObject, ip: u64) -> CodePlace;
+    /// The places of the instruction before return address `ip` in `object` of process `process`: at least one, then those in
+    /// functions that were inlined there.
+    fn places(&mut self, process: u32, object: &LoadedObject, ip: u64) -> Vec<CodePlace>;
 }
 
 /// Knows no names: for recordings without native frames.
@@ -31,8 +32,8 @@ pub trait NativeNames {
 pub struct NoNames;
 
 impl NativeNames for NoNames {
-    fn place(&mut self, _: u32, _: &LoadedObject, _: u64) -> CodePlace {
-        CodePlace::default()
+    fn places(&mut self, _: u32, _: &LoadedObject, _: u64) -> Vec<CodePlace> {
+        vec![CodePlace::default()]
     }
 }
 
@@ -52,8 +53,8 @@ pub(crate) struct Names {
     places: HashMap<(u64, i32), u32>,
     /// Where the last search in a code object's line table ended: a module's is long, and asked for line after line.
     cursors: HashMap<u64, Cursor>,
-    /// (file of code, offset in it) to frame.
-    native: HashMap<(u32, u64), u32>,
+    /// (file of code, offset in it) to frames, outermost first.
+    native: HashMap<(u32, u64), Arc<[u32]>>,
     /// Files of code, numbered, by path.
     code_files: HashMap<Box<str>, u32>,
     /// The file of code that a loading is of.
@@ -91,8 +92,7 @@ impl Names {
             at = node.parent;
         }
         for (id, raw) in chain.into_iter().rev() {
-            let frame = self.frame(speaker, &raw);
-            parent = self.child(parent, frame);
+            parent = self.under(parent, speaker, &raw);
             if speaker.memo.len() <= id as usize {
                 speaker.memo.resize(id as usize + 1, UNKNOWN);
             }
@@ -142,14 +142,18 @@ impl Names {
         id
     }
 
-    fn frame(&mut self, speaker: &mut Speaker<'_>, raw: &RawNode) -> u32 {
+    /// The node of what `raw` stands for, under `parent`: native code that was inlined makes several of one.
+    fn under(&mut self, parent: u32, speaker: &mut Speaker<'_>, raw: &RawNode) -> u32 {
         let tables = speaker.tables;
-        match raw.kind {
+        let frame = match raw.kind {
+            NodeKind::Native => {
+                let frames = self.native(speaker, raw.a);
+                return frames.iter().fold(parent, |parent, frame| self.child(parent, *frame));
+            }
             NodeKind::Python => match tables.code(raw.a) {
                 Some(code) => self.python(code, raw.b as i32),
                 None => self.cut("code unknown"),
             },
-            NodeKind::Native => self.native(speaker, raw.a),
             NodeKind::Thread => {
                 let function = tables.text(raw.b).map_or(NO_STRING, |name| self.text(name));
                 self.intern(FrameRow { function, line: raw.a as u32, ..bare(FrameKind::Thread) })
@@ -164,7 +168,8 @@ impl Names {
                 let function = self.text(start(raw.a));
                 self.intern(FrameRow { function, ..bare(FrameKind::Start) })
             }
-        }
+        };
+        self.child(parent, frame)
     }
 
     fn cut(&mut self, why: &str) -> u32 {
@@ -198,32 +203,38 @@ impl Names {
         id
     }
 
-    fn native(&mut self, speaker: &mut Speaker<'_>, ip: u64) -> u32 {
+    /// The frames of native code, outermost first.
+    fn native(&mut self, speaker: &mut Speaker<'_>, ip: u64) -> Arc<[u32]> {
         let Some(object) = speaker.tables.object(ip) else {
             let function = self.text("[unknown code]");
-            return self.intern(FrameRow { function, ..bare(FrameKind::Native) });
+            return Arc::new([self.intern(FrameRow { function, ..bare(FrameKind::Native) })]);
         };
         let code_file = match self.loadings.get(&object.serial) {
             Some(known) => *known,
             None => self.code_file(object),
         };
         let key = (code_file, ip.wrapping_sub(object.load_base));
-        if let Some(id) = self.native.get(&key) {
-            return *id;
+        if let Some(frames) = self.native.get(&key) {
+            return Arc::clone(frames);
         }
-        let place = speaker.native.place(speaker.process, object, ip);
-        let library = object.path.rsplit('/').next().unwrap_or_default();
+        let places = speaker.native.places(speaker.process, object, ip);
+        let frames: Arc<[u32]> =
+            places.into_iter().map(|place| self.native_frame(&object.path, place)).collect();
+        self.native.insert(key, Arc::clone(&frames));
+        frames
+    }
+
+    fn native_frame(&mut self, path: &str, place: CodePlace) -> u32 {
+        let library = path.rsplit('/').next().unwrap_or_default();
         let library = if library.is_empty() { "unknown program" } else { library };
         let function = place.function.unwrap_or_else(|| format!("[{library}]"));
         let row = FrameRow {
             function: self.text(&function),
-            file: self.text(place.file.as_deref().unwrap_or(&object.path)),
+            file: self.text(place.file.as_deref().unwrap_or(path)),
             line: if place.file.is_some() { place.line } else { 0 },
             ..bare(FrameKind::Native)
         };
-        let id = self.intern(row);
-        self.native.insert(key, id);
-        id
+        self.intern(row)
     }
 
     #[cold]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use heapray_wire::ring::cells::{Allocator, Cell, CellError, LOW_MASK, Record, TAG_ALLOC, TAG_FREE, decode};
+use hashbrown::HashSet;
+use heapray_wire::ring::cells::{Allocator, Cell, CellError, LOW_MASK, NodeKind};
+use heapray_wire::ring::cells::{Record, TAG_ALLOC, TAG_FREE, decode};
 use heapray_wire::{EventRow, Fact, TaskEnd, allocator};
 
 use super::cohort::{CohortKey, Cohorts};
@@ -10,7 +12,7 @@ use super::live::{Block, LiveMap, WARM};
 use super::names::Memo;
 use super::ranges::Ranges;
 use super::sizes::Sizes;
-use super::tables::Tables;
+use super::tables::{LoadedObject, Tables};
 use super::weight::Sum;
 
 /// Numbers of allocators end before this.
@@ -85,6 +87,9 @@ pub(crate) struct Process {
     pub(crate) inherited: Option<(u32, Vec<(CohortKey, Sum)>)>,
     /// Marks at which it forked, not yet fetched by the engine.
     pub(crate) forks: Vec<(u64, Core)>,
+    /// Loadings whose code was seen on a stack, and of these the ones not yet fetched by the engine.
+    seen_code: HashSet<u64>,
+    pub(crate) new_code: Vec<Arc<LoadedObject>>,
 }
 
 /// How the records of a process are to be taken.
@@ -156,6 +161,8 @@ impl Process {
             is_new: true,
             inherited: None,
             forks: Vec::new(),
+            seen_code: HashSet::new(),
+            new_code: Vec::new(),
         }
     }
 
@@ -246,11 +253,23 @@ impl Process {
             }
             Record::State { .. } => {}
             described => {
+                if let Record::Node { kind: NodeKind::Native, a: ip, .. } = described {
+                    self.see_code(ip);
+                }
                 let serial = NEXT_SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 if !Arc::make_mut(&mut self.core.tables).take(described, serial) {
                     self.tally.damaged_cells += 1;
                 }
             }
+        }
+    }
+
+    /// Native code shows on a stack.
+    fn see_code(&mut self, ip: u64) {
+        if let Some(object) = self.core.tables.object(ip)
+            && self.seen_code.insert(object.serial)
+        {
+            self.new_code.push(Arc::clone(object));
         }
     }
 
