@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// How long the collector may take to obey; it looks at least every 50 ms.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take to get out of a process: threads that wait inside the agent are given 20 s, more where there is no time to run.
+const PATIENCE_DETACH: Duration = Duration::from_secs(120);
+
 /// How often to look whether it has.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -26,7 +29,7 @@ pub(crate) fn switch(flags: &SwitchFlags, on: bool) -> anyhow::Result<()> {
         bail!("cannot switch the recording of process {}: its recording has ended", flags.pid);
     }
     recording.ask(if on { Command::On } else { Command::Off })?;
-    wait(flags, |recording| recording.is_none_or(|recording| recording.is_on == on))
+    wait(flags, PATIENCE, |recording| recording.is_none_or(|recording| recording.is_on == on))
 }
 
 /// Ends the recording: `attach` takes its agent out, `run` stops to record. Takes out an agent that was left behind.
@@ -35,7 +38,7 @@ pub(crate) fn detach(flags: &SwitchFlags) -> anyhow::Result<()> {
     let is_alive = |recording: &Recording| !recording.is_finished && beats(flags, recording);
     if is_alive(&recording) {
         recording.ask(Command::Detach)?;
-        return wait(flags, |recording| {
+        return wait(flags, PATIENCE_DETACH, |recording| {
             recording.is_none_or(|recording| recording.is_finished && !recording.is_attached)
         });
     }
@@ -44,7 +47,9 @@ pub(crate) fn detach(flags: &SwitchFlags) -> anyhow::Result<()> {
     }
     match detach_agent(flags.pid.cast_signed(), &AttachOptions::default()) {
         // The guardian of a heapray that was killed is at it.
-        Err(AttachError::AlreadyTraced { .. }) => wait(flags, |recording| recording.is_none()),
+        Err(AttachError::AlreadyTraced { .. }) => {
+            wait(flags, PATIENCE_DETACH, |recording| recording.is_none())
+        }
         // It was faster.
         Err(AttachError::NotRecorded { .. }) => Ok(()),
         done => Ok(done.map(|_| ())?),
@@ -76,8 +81,12 @@ fn beats(flags: &SwitchFlags, before: &Recording) -> bool {
     false
 }
 
-fn wait(flags: &SwitchFlags, done: impl Fn(Option<Recording>) -> bool) -> anyhow::Result<()> {
-    let end = Instant::now() + PATIENCE;
+fn wait(
+    flags: &SwitchFlags,
+    patience: Duration,
+    done: impl Fn(Option<Recording>) -> bool,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + patience;
     while Instant::now() < end {
         // A process that is gone is recorded by nobody.
         if done(find_recording(flags.pid.cast_signed()).unwrap_or(None)) {
