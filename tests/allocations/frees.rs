@@ -102,7 +102,8 @@ fn every_thread_frees_what_the_account_says() {
             for (pid, expected) in accounts(&recorded.answer.stdout) {
                 let live = recorded.live(recorded.task_of(pid), LIBC);
                 let found = whole(&live, |line| expected.contains_key(&line));
-                assert_same(&format!("{} {level}", python.version()), &text, &found, &expected);
+                let who = format!("{} {level} {}", python.version(), recorded.troubles());
+                assert_same(&who, &text, &found, &expected);
             }
         }
     }
@@ -115,7 +116,8 @@ fn every_event_kept_gives_the_same_account() {
         let recorded = Program::new(python, &text).exact_malloc().options(&["--all-events"]).record_well();
         let (_, expected) = accounts(&recorded.answer.stdout).remove(0);
         let found = whole(&recorded.live(recorded.task(), LIBC), |line| expected.contains_key(&line));
-        assert_same(&python.version(), &text, &found, &expected);
+        let who = format!("{} {}", python.version(), recorded.troubles());
+        assert_same(&who, &text, &found, &expected);
         assert!(
             recorded.task().n_events > 10_000,
             "every event is in the file: {}",
@@ -134,7 +136,8 @@ fn forked_processes_go_on_with_their_own_accounts() {
         for (pid, expected) in accounts {
             let found =
                 whole(&recorded.live(recorded.task_of(pid), LIBC), |line| expected.contains_key(&line));
-            assert_same(&format!("{} process {pid}", python.version()), &text, &found, &expected);
+            let who = format!("{} process {pid} {}", python.version(), recorded.troubles());
+            assert_same(&who, &text, &found, &expected);
         }
     }
 }

@@ -178,6 +178,24 @@ impl<'a> Program<'a> {
 }
 
 impl Recorded {
+    /// What went wrong while it was recorded, as far as it says so itself: for the messages of claims that fail.
+    pub fn troubles(&self) -> String {
+        const NAMES: [&str; 7] = [
+            "lost_events",
+            "lost_frees",
+            "reentered",
+            "contended",
+            "unknown_frees",
+            "missed_frees",
+            "damaged_cells",
+        ];
+        let of = |task: &Task| {
+            let told = NAMES.iter().map(|name| (*name, task.int(name).unwrap_or(0)));
+            told.filter(|(_, n)| *n != 0).collect::<Vec<_>>()
+        };
+        format!("{:?}", self.tables.tasks.iter().map(of).collect::<Vec<_>>())
+    }
+
     /// The recording's file.
     pub fn file(&self) -> PathBuf {
         self.scratch.file("recording.hr")
