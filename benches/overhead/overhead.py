@@ -66,12 +66,14 @@ TOOLS = {
     "memray": "{python} -m memray run -q -f -o {out} {script}",
     "memray objects": "{python} -m memray run -q -f --trace-python-allocators -o {out} {script}",
     "memray native": "{python} -m memray run -q -f --native -o {out} {script}",
+    "memray objects native": "{python} -m memray run -q -f --native --trace-python-allocators -o {out} {script}",
 }
 # Whose added time is set beside whose: the same events recorded by both.
 PEERS = [
     ("malloc", "memray"),
     ("objects", "memray objects"),
     ("malloc native", "memray native"),
+    ("objects native", "memray objects native"),
     ("sampled", "memray"),
 ]
 
