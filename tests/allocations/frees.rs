@@ -7,11 +7,13 @@ use crate::claims::{Counted, LIBC, assert_same, counted, outer_pythons, pythons,
 use crate::native::prelude;
 
 /// Four threads allocate, move and free blocks at random, hand them over to each other, and keep account of who holds
-/// what. The account is exact: each block is one thread's, or travels in a queue. Room for small objects is made before, so that
-/// the interpreter needs no arena, and no entry in its table of arenas, on the lines that are counted.
+/// what. The account is exact: each block is one thread's, or travels in a queue. Room for small objects is made before, of numbers
+/// too, which are smaller than any bytes, so that the interpreter needs no arena, and no entry in its table of arenas, on
+/// the lines that are counted.
 const TRADERS: &str = r#"
 import queue, random
 room = [bytes(n) for n in range(1, 480, 16) for _ in range(ROOM if n < 64 else 1000)]
+room += [2**40 + n for n in range(ROOM)]
 del room[::2]
 def malloc(n): return lib.block(0, n)
 def calloc(n): return lib.block(1, n)
