@@ -376,7 +376,7 @@ impl Drain {
             None if state == SLOT_RELEASED && !has_ended(tenant) => {
                 TaskEnd { t_ns, reason: "stopped".into(), code: 0 }
             }
-            None => TaskEnd { t_ns, reason: "ended, nobody saw how".into(), code: 0 },
+            None => TaskEnd { t_ns, reason: TaskEnd::UNSEEN.into(), code: 0 },
         }
     }
 

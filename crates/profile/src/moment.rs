@@ -6,6 +6,7 @@
 
 use crate::Selection;
 use heapray_capture::{Recording, Task};
+use heapray_wire::TaskEnd;
 
 /// Part of a life that counts as its end.
 const TAIL_PART: f64 = 0.1;
@@ -68,9 +69,10 @@ fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Mom
     Moment::Boundary(fullest(recording, task, selection, from))
 }
 
-/// Whether a process that ended so frees its memory before.
+/// Whether a process that ended so frees its memory before, or may have done: a parent that waits for its child often takes the
+/// exit status before anybody sees it.
 fn tears_down(reason: &str) -> bool {
-    reason == "exited"
+    reason == "exited" || reason == TaskEnd::UNSEEN
 }
 
 /// The boundary from `from_ns` on (or one of the last two) at which most bytes were alive.
@@ -97,4 +99,43 @@ fn fullest(recording: &Recording, task: &Task, selection: &Selection, from_ns: u
         }
     }
     best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use heapray_wire::{AllocRow, LiveRow, Slice};
+
+    use super::*;
+    use crate::{Filter, Paths};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A process of six seconds that frees all that it holds in the last one, and ends so.
+    fn recording(reason: &str) -> Recording {
+        let slice = |index| Slice {
+            index,
+            allocs: vec![AllocRow { n_records: 1, count: 1.0, bytes: 1000.0, ..AllocRow::default() }],
+            ..Slice::default()
+        };
+        let freed = |birth| LiveRow { birth, n_records: 1, count: 1.0, bytes: 1000.0, ..LiveRow::default() };
+        let slices = (0..6).map(|index| match index {
+            5 => Slice { frees: (0..6).map(freed).collect(), ..slice(5) },
+            _ => slice(index),
+        });
+        let end = TaskEnd { t_ns: 5 * SECOND + SECOND / 2, reason: reason.into(), code: 0 };
+        Recording {
+            slice_times: (0..6).map(|index| (index * SECOND, (index + 1) * SECOND)).collect(),
+            tasks: vec![Task { slices: slices.collect(), end: Some(end), ..Task::default() }],
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn a_process_that_may_have_freed_all_is_looked_at_before() {
+        for (reason, boundary) in [("exited", 5), (TaskEnd::UNSEEN, 5), ("killed", 6), ("detached", 6)] {
+            let recording = recording(reason);
+            let selection = Selection::new(&recording, &Filter::default(), &Paths::default());
+            assert_eq!(last_moments(&recording, &selection), [Moment::Boundary(boundary)], "{reason}");
+        }
+    }
 }

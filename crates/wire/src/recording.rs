@@ -187,6 +187,11 @@ pub struct TaskEnd {
     pub code: i32,
 }
 
+impl TaskEnd {
+    /// The reason where its parent took its exit status before anybody else could look.
+    pub const UNSEEN: &str = "ended, nobody saw how";
+}
+
 /// One allocation or free, where every event was kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventRow {
