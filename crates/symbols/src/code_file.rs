@@ -34,7 +34,9 @@ impl CodeFile {
     /// `/usr/lib/debug` below `root`; `None` where it is not there or no ELF file. Debug information of more than 128 MiB is
     /// left out. Costs a few milliseconds for 20,000 symbols, and a copy of the debug information: up to seconds.
     pub fn read(root: &Path, path: &Path) -> Option<Self> {
-        let open = |path: &Path| File::open(path).ok().map(FileReader::new);
+        // A pipe that nobody writes would be waited for.
+        let is_file = |path: &Path| path.metadata().is_ok_and(|found| found.is_file());
+        let open = |path: &Path| is_file(path).then(|| File::open(path).ok().map(FileReader::new))?;
         let file = open(path)?;
         let mut elf = ElfFile::parse(&file).ok()?;
         let debug = debug_file(root, &elf.build_id).and_then(|path| open(&path));
@@ -81,6 +83,15 @@ mod tests {
     fn run(words: &[&str], folder: &Path) {
         let status = Command::new(words[0]).args(&words[1..]).current_dir(folder).status();
         assert!(status.is_ok_and(|status| status.success()), "{words:?}");
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_of_code() {
+        let folder = std::env::temp_dir().join(format!("heapray-pipes-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        run(&["mkfifo", "pipe.so"], &folder);
+        assert!(CodeFile::read(&folder, &folder.join("pipe.so")).is_none());
+        fs::remove_dir_all(&folder).expect("removable");
     }
 
     #[test]
