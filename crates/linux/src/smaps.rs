@@ -15,8 +15,9 @@ pub struct Rollup {
     pub anonymous_bytes: u64,
     /// Anonymous memory in swap.
     pub swap_bytes: u64,
-    /// Resident memory that no other process maps.
-    pub private_bytes: u64,
+    /// Resident memory that was written and that no other process maps. (Whether clean pages, of files, are private depends
+    /// on who else runs the same program.)
+    pub private_dirty_bytes: u64,
 }
 
 /// The rollup of process `pid`.
@@ -40,7 +41,7 @@ fn parse(text: &str) -> Rollup {
             "Pss:" => rollup.proportional_bytes = bytes,
             "Anonymous:" => rollup.anonymous_bytes = bytes,
             "Swap:" => rollup.swap_bytes = bytes,
-            "Private_Clean:" | "Private_Dirty:" => rollup.private_bytes += bytes,
+            "Private_Dirty:" => rollup.private_dirty_bytes = bytes,
             _ => {}
         }
     }
@@ -52,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_memory_is_the_sum_of_clean_and_dirty() {
+    fn a_rollup_is_told_in_bytes() {
         let rollup = parse(
             "0-f ---p 0 00:00 0 [rollup]\nRss: 10 kB\nPss: 5 kB\nPrivate_Clean: 1 kB\nPrivate_Dirty: 2 kB\n",
         );
         assert_eq!(
-            (rollup.resident_bytes, rollup.proportional_bytes, rollup.private_bytes),
-            (10240, 5120, 3072)
+            (rollup.resident_bytes, rollup.proportional_bytes, rollup.private_dirty_bytes),
+            (10240, 5120, 2048)
         );
     }
 }
