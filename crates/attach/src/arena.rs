@@ -1,7 +1,7 @@
 //! What attaching maps into a target: one range with a header, the agent image and a stack for our calls.
 //!
 //! ```text
-//! | header, trap, Start (r-x) | image: constants and code (r-x), data (rw-) | guard (r-x) | stack (rw-) |
+//! | header, landing, Start (r-x) | image: constants and code (r-x), data (rw-) | guard (r-x) | stack (rw-) |
 //! ```
 //!
 //! The header says where everything is, so that anybody who may trace the process can take it out again, also where the
@@ -18,8 +18,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"hrayimag");
 const VERSION: u64 = 1;
 /// Stack of the functions that we call.
 const STACK_BYTES: u64 = 256 << 10;
-/// Where the trap instruction lies in the first page.
-const TRAP_OFFSET: u64 = 0x800;
+/// Where the code lies in the first page to which called functions return.
+const LANDING_OFFSET: u64 = 0x800;
 /// Where the name of the memory file lies in the first page.
 const NAME_OFFSET: u64 = 0x880;
 /// Where `Start` lies in the first page.
@@ -107,8 +107,8 @@ impl Arena {
     }
 
     /// Where called functions return to.
-    pub(crate) fn trap(&self) -> u64 {
-        self.base + TRAP_OFFSET
+    pub(crate) fn landing(&self) -> u64 {
+        self.base + LANDING_OFFSET
     }
 
     /// Where the name of the memory file lies.
@@ -121,7 +121,7 @@ impl Arena {
         self.base + START_OFFSET
     }
 
-    /// The first page: header, trap, name of the memory file, the argument of `heapray_start`.
+    /// The first page: header, landing code, name of the memory file, the argument of `heapray_start`.
     pub(crate) fn first_page(&self, start: &[u8]) -> Vec<u8> {
         let mut page = vec![0; usize::try_from(heapray_linux::page_bytes()).unwrap_or(4096)];
         let mut put = |offset: u64, bytes: &[u8]| {
@@ -129,7 +129,7 @@ impl Arena {
             page[at..at + bytes.len()].copy_from_slice(bytes);
         };
         put(0, &self.header());
-        put(TRAP_OFFSET, &heapray_linux::arch::TRAP_INSTRUCTION);
+        put(LANDING_OFFSET, &heapray_linux::arch::LANDING_CODE);
         put(NAME_OFFSET, crate::SHARED_NAME.to_bytes_with_nul());
         put(START_OFFSET, start);
         page

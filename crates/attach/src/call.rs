@@ -1,18 +1,17 @@
 //! Calls a function in a stopped thread of the target, on a stack of its own. Runs in the guardian.
 //!
 //! All of the thread's state is saved and put back: general registers, vectors, signal mask. Signals that can wait are
-//! blocked for the time of the call, so no handler runs on our stack; the function ends at a trap instruction of ours.
-//! The thread then passes one more stop, as after an injected system call, so that the call it was in is restarted.
-//!
-//! What cannot be excluded: if the guardian itself is killed by SIGKILL during the call, the thread runs into our trap.
+//! blocked for the time of the call, so no handler runs on our stack. The function returns to code of ours that tells so in two
+//! words of memory, and then gives way for a while. If nobody comes, because the guardian has been killed, that code makes
+//! the thread what it was ([`heapray_linux::arch::WayBack`]).
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use heapray_linux::arch::{FunctionCall, Registers, TRAP_ADVANCE};
+use heapray_linux::arch::{Entry, FunctionCall, LANDING_CODE, Landing, ThreadState};
 use heapray_linux::{RemoteMemory, Resume, Stop, Tracee};
 
-use crate::fault::{Fault, Step};
+use crate::fault::{Fault, Step, libc_errno};
 use crate::stop::{settle, wait_for_news};
 
 const SIGILL: i32 = 4;
@@ -24,26 +23,31 @@ const SIGSEGV: i32 = 11;
 const ACCIDENTS: [i32; 5] = [SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV];
 /// Longest that a call may take, the target standing still; some ms are usual.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often to look whether the function has returned.
+const LOOKS: Duration = Duration::from_micros(40);
 
 /// Calls a function in a thread that is at a group stop, and leaves it at one with its own state. The answer is the
 /// function's result.
 pub(crate) fn function(tracee: Tracee, call: &FunctionCall, signals: &OwnedFd) -> Result<i64, Fault> {
     let fault = Fault::ptrace(tracee.0);
-    let saved = Saved {
-        tracee,
-        registers: tracee.registers().map_err(&fault)?,
-        extended: tracee.extended_state().map_err(&fault)?,
-        mask: tracee.signal_mask().map_err(&fault)?,
-    };
-    let (registers, words) = saved.registers.calling(call);
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let state = tracee.state().map_err(&fault)?;
+    let entry = Entry::new(&state, call).ok_or(Fault::new(Step::Ptrace, tracee.0, libc_errno::EINVAL))?;
     RemoteMemory::new(tracee.0)
-        .write(registers.stack_pointer(), &bytes)
+        .write(entry.start, &entry.bytes)
         .map_err(|error| Fault::new(Step::Write, tracee.0, error.raw_os_error().unwrap_or(0)))?;
-    tracee.set_signal_mask(!accident_mask()).map_err(&fault)?;
-    let outcome = tracee.set_registers(&registers).map_err(&fault).and_then(|()| run(tracee, call, signals));
-    let restored = saved.put_back(&outcome);
-    let (result, _) = outcome?;
+    // From here on the thread finds back by itself, so the registers come first, and when it is over last.
+    tracee.set_registers(&entry.registers).map_err(&fault)?;
+    let outcome = tracee
+        .set_signal_mask(!accident_mask())
+        .map_err(&fault)
+        .and_then(|()| run(tracee, entry.landing, signals));
+    let is_back = outcome.is_ok() && !is_landed(tracee, call).map_err(&fault)?;
+    let restored = if is_back { Ok(()) } else { put_back(tracee, &state) };
+    let (result, held_back) = outcome?;
+    for signal in held_back {
+        // A tracee that is gone needs no signal.
+        let _gone = heapray_linux::kill(tracee.0, signal);
+    }
     restored.map(|()| result)
 }
 
@@ -51,29 +55,34 @@ fn accident_mask() -> u64 {
     ACCIDENTS.iter().fold(0, |mask, signal| mask | 1 << (signal - 1))
 }
 
-/// From the function's first instruction to our trap; what it answered, and the signals that came meanwhile.
-fn run(tracee: Tracee, call: &FunctionCall, signals: &OwnedFd) -> Result<(i64, Vec<i32>), Fault> {
+/// From the function's first instruction to a group stop after its return; what it answered, and the signals that came meanwhile.
+fn run(tracee: Tracee, landing: Landing, signals: &OwnedFd) -> Result<(i64, Vec<i32>), Fault> {
     let fault = Fault::ptrace(tracee.0);
+    let memory = RemoteMemory::new(tracee.0);
     let begin = Instant::now();
     let mut held_back = Vec::new();
     tracee.resume(Resume::Continue, 0).map_err(&fault)?;
     loop {
-        let stop = match tracee.try_wait().map_err(&fault)? {
-            Some(stop) => stop,
-            None if begin.elapsed() > PATIENCE => return Err(give_up(tracee)),
-            None => {
+        let is_done = word(&memory, landing.done) == Some(1);
+        let Some(stop) = tracee.try_wait().map_err(&fault)? else {
+            if is_done {
+                tracee.interrupt().map_err(&fault)?;
                 wait_for_news(signals, Duration::from_millis(5));
-                continue;
+            } else if begin.elapsed() > PATIENCE {
+                return Err(give_up(tracee));
+            } else {
+                std::thread::sleep(LOOKS);
             }
+            continue;
         };
         match stop {
             Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
             Stop::Signal(signal) if ACCIDENTS.contains(&signal) => {
-                let registers = tracee.registers().map_err(&fault)?;
-                if signal == SIGTRAP && registers.instruction_pointer() == call.return_to + TRAP_ADVANCE {
-                    return Ok((registers.result(), held_back));
-                }
                 return Err(Fault::new(Step::Crashed, tracee.0, signal));
+            }
+            Stop::Group { .. } if is_done => {
+                let result = word(&memory, landing.result).ok_or(Fault::new(Step::Gone, tracee.0, 0))?;
+                return Ok((result.cast_signed(), held_back));
             }
             // SIGSTOP, which cannot be blocked: sent again when the thread is itself again.
             Stop::Signal(signal) => held_back.push(signal),
@@ -81,6 +90,11 @@ fn run(tracee: Tracee, call: &FunctionCall, signals: &OwnedFd) -> Result<(i64, V
         }
         tracee.resume(Resume::Continue, 0).map_err(&fault)?;
     }
+}
+
+fn word(memory: &RemoteMemory, at: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    memory.read(at, &mut bytes).is_ok_and(|n| n == bytes.len()).then(|| u64::from_le_bytes(bytes))
 }
 
 /// Stops a call that does not end.
@@ -93,28 +107,18 @@ fn give_up(tracee: Tracee) -> Fault {
     hung
 }
 
-/// All that a thread is, besides its memory.
-struct Saved {
-    tracee: Tracee,
-    registers: Registers,
-    extended: Vec<u8>,
-    mask: u64,
+/// Whether the thread is where the function has returned to. If not, we came so late that it is itself again already.
+fn is_landed(tracee: Tracee, call: &FunctionCall) -> std::io::Result<bool> {
+    let code = call.return_to..=call.return_to + LANDING_CODE.len() as u64;
+    Ok(code.contains(&tracee.registers()?.instruction_pointer()))
 }
 
-impl Saved {
-    fn put_back(&self, outcome: &Result<(i64, Vec<i32>), Fault>) -> Result<(), Fault> {
-        let tracee = self.tracee;
-        let fault = Fault::ptrace(tracee.0);
-        tracee.set_registers(&self.registers).map_err(&fault)?;
-        tracee.set_extended_state(&self.extended).map_err(&fault)?;
-        tracee.set_signal_mask(self.mask).map_err(&fault)?;
-        tracee.interrupt().map_err(&fault)?;
-        tracee.resume(Resume::Continue, 0).map_err(&fault)?;
-        settle(tracee)?;
-        for signal in outcome.iter().flat_map(|(_, held_back)| held_back) {
-            // A tracee that is gone needs no signal.
-            let _gone = heapray_linux::kill(tracee.0, *signal);
-        }
-        Ok(())
-    }
+fn put_back(tracee: Tracee, state: &ThreadState) -> Result<(), Fault> {
+    let fault = Fault::ptrace(tracee.0);
+    tracee.set_signal_mask(state.signal_mask).map_err(&fault)?;
+    tracee.set_extended_state(&state.extended).map_err(&fault)?;
+    tracee.set_registers(&state.registers).map_err(&fault)?;
+    tracee.interrupt().map_err(&fault)?;
+    tracee.resume(Resume::Continue, 0).map_err(&fault)?;
+    settle(tracee)
 }

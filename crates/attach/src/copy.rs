@@ -6,13 +6,13 @@
 //! cannot hurt it. `CLONE_PARENT` makes the copy a child of the target, with the helper's exit signal: none.
 //!
 //! Helper and copy share the target's descriptor table (`CLONE_FILES`) until the copy takes an empty one of its own: at
-//! no moment does it hold a descriptor by itself, so peers see every close at once. Both are born stopped, their stack
-//! pointer leads nowhere, and the kernel kills them when the guardian ends (`EXITKILL`).
+//! no moment does it hold a descriptor by itself, so peers see every close at once. Both are born stopped, and the kernel kills
+//! them when the guardian ends (`EXITKILL`); a helper for which that was not yet said ends by itself.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use heapray_linux::arch::{self, Call};
+use heapray_linux::arch::{self, Call, Gate};
 use heapray_linux::{Tracee, kill, options};
 
 use crate::fault::{Fault, Step, libc_errno};
@@ -28,7 +28,7 @@ const CLOSE_RANGE_UNSHARE: u64 = 2;
 const SIGKILL: i32 = 9;
 /// How often to stop again when every thread is inside a restartable sequence.
 const MAX_TRIES: usize = 20;
-/// Stack pointer of helper and copy: in the page that is never mapped, should they ever run.
+/// Stack pointer of the copy, and of a helper without a way to its end: in the page that is never mapped.
 const NO_STACK: u64 = 16;
 /// `__WALL` and `__WCLONE`: the options of wait4 and waitid that see children without an exit signal.
 const WAITS_FOR_ALL: u64 = 0x4000_0000 | 0x8000_0000;
@@ -70,14 +70,14 @@ struct Clones {
 pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Taken, Fault> {
     let pid = plan.stop.pid;
     let mappings = heapray_linux::mappings(pid).map_err(|error| unreadable(pid, &error))?;
-    let at = inject::instruction_of(pid, &mappings)?;
+    let gate = inject::gate_of(pid, &mappings)?;
     let leftovers = reap::leftovers(pid);
     hook.reached(1);
     let (begin, stopped, seat) = stop(plan.stop, signals)?;
     hook.reached(2);
-    let outcome = copy_stopped(plan, &stopped, (seat, at), hook);
+    let outcome = copy_stopped(plan, &stopped, (seat, gate), hook);
     if outcome.is_ok() {
-        leftovers.iter().try_for_each(|child| reap::wait_for(seat, *child, at))?;
+        leftovers.iter().try_for_each(|child| reap::wait_for(seat, *child, gate))?;
     }
     hook.reached(6);
     let threads = stopped.held.clone();
@@ -87,7 +87,7 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
     let Clones { helper, helper_id, copy, fork_cost } = outcome?;
     end(helper);
     sacrifice_first(copy);
-    close_descriptors(copy, at)?;
+    close_descriptors(copy, gate)?;
     hook.reached(8);
     let children = [helper_id, own_id(copy)?];
     Ok(Taken { copy, children, threads, laggards, pause, fork_cost, seat })
@@ -97,12 +97,12 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
 fn copy_stopped(
     plan: &CopyPlan,
     stopped: &Stopped,
-    (seat, at): (Tracee, u64),
+    (seat, gate): (Tracee, Gate),
     hook: &Hook,
 ) -> Result<Clones, Fault> {
-    check(plan.stop.pid, stopped, at)?;
+    check(plan.stop.pid, stopped, gate)?;
     let extra = seccomp_options((plan.seccomp, plan.trust_seccomp), seat)?;
-    clone_twice(seat, at, extra, hook)
+    clone_twice(seat, gate, extra, hook)
 }
 
 /// Should memory run out, the kernel is to take the copy, not the target.
@@ -141,7 +141,7 @@ pub(crate) fn stop(plan: StopPlan, signals: &OwnedFd) -> Result<(Instant, Stoppe
 }
 
 /// What the registers of all threads must allow.
-fn check(pid: i32, stopped: &Stopped, at: u64) -> Result<(), Fault> {
+fn check(pid: i32, stopped: &Stopped, gate: Gate) -> Result<(), Fault> {
     for held in &stopped.held {
         if !held.registers.is_native() {
             return Err(Fault::new(Step::Native, held.tracee.0, 0));
@@ -150,7 +150,7 @@ fn check(pid: i32, stopped: &Stopped, at: u64) -> Result<(), Fault> {
             return Err(Fault::new(Step::WaitsForAll, held.tracee.0, 0));
         }
     }
-    if inject::is_instruction(pid, at) { Ok(()) } else { Err(Fault::new(Step::Instruction, pid, 0)) }
+    if inject::is_gate(pid, gate) { Ok(()) } else { Err(Fault::new(Step::Instruction, pid, 0)) }
 }
 
 fn waits_for_all(call: &Call) -> bool {
@@ -193,34 +193,37 @@ pub(crate) fn seccomp_options((mode, trust): (u8, bool), seat: Tracee) -> Result
     if trust && mode == 2 { Ok(0) } else { Err(Fault::new(Step::Seccomp, seat.0, i32::from(mode))) }
 }
 
-fn clone_twice(seat: Tracee, at: u64, extra: u64, hook: &Hook) -> Result<Clones, Fault> {
+fn clone_twice(seat: Tracee, gate: Gate, extra: u64, hook: &Hook) -> Result<Clones, Fault> {
     let traced = options::SYSCALL_GOOD | options::TRACE_CLONE | extra;
     seat.set_options(traced).map_err(Fault::ptrace(seat.0))?;
     hook.reached(3);
-    let answer = inject::in_target(seat, &arch::clone_call(CLONE_VM | CLONE_FILES, NO_STACK), at)?;
-    let helper = child_of(seat, answer)?;
+    let call = arch::clone_call(CLONE_VM | CLONE_FILES, NO_STACK);
+    let answer = inject::in_target_with(seat, &call, gate, |answer| {
+        let helper = child_of(seat, answer)?;
+        settle(helper)?;
+        helper.set_options(traced | options::EXIT_KILL).map_err(Fault::ptrace(helper.0))
+    })?;
+    let helper = child_of(seat, &answer)?;
     let helper_id =
         i32::try_from(answer.result).map_err(|_| Fault::new(Step::Clone, seat.0, libc_errno::EAGAIN))?;
-    settle(helper)?;
-    helper.set_options(traced | options::EXIT_KILL).map_err(Fault::ptrace(helper.0))?;
     hook.reached(4);
     let begin = Instant::now();
-    let outcome = inject::in_copy(helper, &arch::clone_call(CLONE_PARENT | CLONE_FILES, NO_STACK), at)
-        .and_then(|answer| child_of(helper, answer));
+    let outcome = inject::in_copy(helper, &arch::clone_call(CLONE_PARENT | CLONE_FILES, NO_STACK), gate)
+        .and_then(|answer| child_of(helper, &answer));
     let fork_cost = begin.elapsed();
     hook.reached(5);
     match outcome {
         Ok(copy) => Ok(Clones { helper, helper_id, copy, fork_cost }),
         Err(fault) => {
             end(helper);
-            reap::wait_for(seat, helper_id, at)?;
+            reap::wait_for(seat, helper_id, gate)?;
             Err(fault)
         }
     }
 }
 
 /// The child that a clone made, in our pid namespace.
-fn child_of(parent: Tracee, answer: Answer) -> Result<Tracee, Fault> {
+fn child_of(parent: Tracee, answer: &Answer) -> Result<Tracee, Fault> {
     let error = i32::try_from(-answer.result).unwrap_or(libc_errno::EAGAIN);
     answer.child.map(Tracee).ok_or(Fault::new(Step::Clone, parent.0, error))
 }
@@ -238,8 +241,8 @@ pub(crate) fn end(tracee: Tracee) {
 
 /// Gives the copy an empty descriptor table of its own. Before Linux 5.9 it goes on sharing the target's, which holds
 /// nothing open either while the target lives.
-fn close_descriptors(copy: Tracee, at: u64) -> Result<(), Fault> {
+fn close_descriptors(copy: Tracee, gate: Gate) -> Result<(), Fault> {
     settle(copy)?;
     let all = Call::new(arch::CLOSE_RANGE, &[0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE]);
-    inject::in_copy(copy, &all, at).map(drop)
+    inject::in_copy(copy, &all, gate).map(drop)
 }

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use heapray_linux::arch::{self, Call, FunctionCall};
+use heapray_linux::arch::{self, Call, FunctionCall, Gate};
 use heapray_linux::{LoadImage, Loader, RemoteMemory, Tracee, options};
 use heapray_wire::ring::{self, PythonSymbols, RING_MAGIC, RING_VERSION, SLOT_CLAIMING, SLOT_LIVE, Start};
 
@@ -67,18 +67,18 @@ pub(crate) struct Entered {
     pub(crate) laggards: Vec<Tracee>,
 }
 
-/// A stopped thread that makes our calls, and the instruction by which.
+/// A stopped thread that makes our calls, and the code by which.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
     pub(crate) pid: i32,
     pub(crate) thread: Tracee,
-    pub(crate) at: u64,
+    pub(crate) gate: Gate,
 }
 
 impl Seat {
     /// Runs a call; its result, or the error that it failed with.
     pub(crate) fn call(self, call: &Call) -> Result<u64, Fault> {
-        let result = inject::in_target(self.thread, call, self.at)?.result;
+        let result = inject::in_target(self.thread, call, self.gate)?.result;
         let error =
             || Fault::new(Step::Map, self.thread.0, i32::try_from(-result).unwrap_or(libc_errno::ENOMEM));
         if (-4095..0).contains(&result) { Err(error()) } else { Ok(result.cast_unsigned()) }
@@ -112,17 +112,17 @@ pub(crate) fn sit(
 ) -> Result<(Instant, Stopped, Seat), Fault> {
     let pid = stop.pid;
     let mappings = heapray_linux::mappings(pid).map_err(|error| copy::unreadable(pid, &error))?;
-    let at = inject::instruction_of(pid, &mappings)?;
+    let gate = inject::gate_of(pid, &mappings)?;
     let (begin, stopped, thread) = copy::stop(stop, signals)?;
     if let Some(held) = stopped.held.iter().find(|held| !held.registers.is_native()) {
         return Err(Fault::new(Step::Native, held.tracee.0, 0));
     }
-    if !inject::is_instruction(pid, at) {
+    if !inject::is_gate(pid, gate) {
         return Err(Fault::new(Step::Instruction, pid, 0));
     }
     let extra = copy::seccomp_options(seccomp, thread)?;
     thread.set_options(options::SYSCALL_GOOD | extra).map_err(Fault::ptrace(thread.0))?;
-    Ok((begin, stopped, Seat { pid, thread, at }))
+    Ok((begin, stopped, Seat { pid, thread, gate }))
 }
 
 /// Stops the target, puts the agent in, starts it, lets the target on. Where anything fails, or heapray is gone meanwhile
@@ -289,6 +289,6 @@ pub(crate) fn function_call(arena: &Arena, function: u64) -> FunctionCall {
         function,
         argument: arena.argument(),
         stack_top: arena.stack_top(),
-        return_to: arena.trap(),
+        return_to: arena.landing(),
     }
 }

@@ -97,4 +97,5 @@ pub(crate) mod libc_errno {
     pub(crate) const ECHILD: i32 = 10;
     pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const ENOMEM: i32 = 12;
+    pub(crate) const EINVAL: i32 = 22;
 }

@@ -1,13 +1,13 @@
-//! Runs one system call in a stopped thread, without writing to its memory. Runs in the guardian.
+//! Runs one system call in a stopped thread. Runs in the guardian.
 //!
 //! The call is made by an existing `syscall` instruction; registers are saved before and put back after, and the thread
 //! then passes one more stop so that the kernel's restart of the call it was in (poll, futex, …) still happens.
 //! In a thread of the target signals are never held back: one that arrives before the call is delivered first.
 //!
-//! What cannot be excluded: if the guardian itself is killed by SIGKILL between setting the registers and putting them
-//! back, the thread goes on behind our instruction. So only calls of some microseconds are made in the target.
+//! If the guardian is killed meanwhile the thread comes back by itself: a return follows the instruction, and for the time of the
+//! call a frame lies below the thread's stack that leads to what it was ([`WayBack`]).
 
-use heapray_linux::arch::{Call, Registers};
+use heapray_linux::arch::{CODE_ALIGN, Call, Gate, Registers, WayBack};
 use heapray_linux::{Mapping, RemoteMemory, Resume, Stop, Tracee};
 
 use crate::fault::{Fault, Step, libc_errno};
@@ -17,8 +17,11 @@ use crate::stop::settle;
 const MAX_ATTEMPTS: usize = 200;
 /// Results from here to `-ERESTARTSYS` mean "interrupted before anything happened" (include/linux/errno.h).
 const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
-/// Largest text that is searched for the instruction; the vDSO has two pages.
-const SEARCH_BYTES: usize = 4 << 20;
+/// So much of a target's code is searched, and in pieces of so much.
+const SEARCH_BYTES: u64 = 256 << 20;
+const PIECE_BYTES: usize = 64 << 10;
+/// With this status a child ends that was made by a call whose guardian was killed before it had the child.
+pub(crate) const LOST_CHILD: u8 = 0x68;
 
 /// What an injected call answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,49 +32,101 @@ pub(crate) struct Answer {
     pub(crate) child: Option<i32>,
 }
 
-/// Finds a system call instruction: in the vDSO, which every process has, else in any executable file mapping.
-pub(crate) fn find_instruction(pid: i32, mappings: &[Mapping]) -> Option<u64> {
-    let memory = RemoteMemory::new(pid);
-    let vdso = mappings.iter().filter(|mapping| mapping.path == "[vdso]");
-    let files = mappings.iter().filter(|mapping| mapping.is_file() && mapping.exec && mapping.read);
-    vdso.chain(files).find_map(|mapping| {
-        let len = usize::try_from(mapping.len_bytes()).unwrap_or(usize::MAX).min(SEARCH_BYTES);
-        let mut text = vec![0; len];
-        let n = memory.read(mapping.start, &mut text).ok()?;
-        heapray_linux::arch::find_syscall_instruction(&text[..n], mapping.start)
-    })
+/// Finds a system call instruction: best one with a way back, in the C library; else any, first in the vDSO.
+pub(crate) fn find_gate(pid: i32, mappings: &[Mapping]) -> Option<Gate> {
+    let of_kernel = |mapping: &&Mapping| mapping.path == "[vdso]";
+    let mut code: Vec<&Mapping> = mappings
+        .iter()
+        .filter(|mapping| mapping.exec && mapping.read && (mapping.is_file() || of_kernel(mapping)))
+        .collect();
+    let is_c_library =
+        |mapping: &Mapping| ["libc.", "libc-", "musl"].iter().any(|part| mapping.path.contains(part));
+    code.sort_by_key(|mapping| !is_c_library(mapping));
+    let [call, signal_return] = Gate::WITH_WAY_BACK.map(|wanted| find_code(pid, &code, wanted));
+    if let (Some(call), Some(signal_return)) = (call, signal_return) {
+        return Some(Gate { call, signal_return: Some(signal_return) });
+    }
+    code.sort_by_key(|mapping| !of_kernel(mapping));
+    find_code(pid, &code, Gate::PLAIN).map(|call| Gate { call, signal_return: None })
 }
 
-/// As [`find_instruction`]. A target that has been killed has no mappings any more: it is gone.
-pub(crate) fn instruction_of(pid: i32, mappings: &[Mapping]) -> Result<u64, Fault> {
+/// Where these bytes stand first, as instructions.
+fn find_code(pid: i32, mappings: &[&Mapping], wanted: &[u8]) -> Option<u64> {
+    let memory = RemoteMemory::new(pid);
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut left = SEARCH_BYTES;
+    for mapping in mappings {
+        let mut at = mapping.start;
+        while at < mapping.end && left > 0 {
+            let len = usize::try_from(mapping.end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let Ok(n) = memory.read(at, &mut piece[..len]) else { break };
+            let found = memchr::memmem::find_iter(&piece[..n], wanted).map(|offset| at + offset as u64);
+            if let Some(found) = found.into_iter().find(|found| found.is_multiple_of(CODE_ALIGN as u64)) {
+                return Some(found);
+            }
+            // What begins at the end of this piece is whole in the next.
+            let step = if n == PIECE_BYTES { n - (wanted.len() - 1) } else { n.max(1) };
+            at += step as u64;
+            left = left.saturating_sub(step as u64);
+        }
+    }
+    None
+}
+
+/// As [`find_gate`]. A target that has been killed has no mappings any more: it is gone.
+pub(crate) fn gate_of(pid: i32, mappings: &[Mapping]) -> Result<Gate, Fault> {
     let has_ended = || heapray_linux::stat(pid).map_or(true, |stat| matches!(stat.state, 'Z' | 'X'));
-    find_instruction(pid, mappings).ok_or_else(|| match mappings.is_empty() || has_ended() {
+    find_gate(pid, mappings).ok_or_else(|| match mappings.is_empty() || has_ended() {
         true => Fault::new(Step::Gone, pid, 0),
         false => Fault::new(Step::Instruction, pid, 0),
     })
 }
 
-/// Whether the instruction still stands at `at`: the target may have executed another program meanwhile.
-pub(crate) fn is_instruction(pid: i32, at: u64) -> bool {
-    let mut text = heapray_linux::arch::SYSCALL_INSTRUCTION;
-    text.fill(0);
-    RemoteMemory::new(pid).read(at, &mut text).is_ok() && text == heapray_linux::arch::SYSCALL_INSTRUCTION
+/// Whether the gate still stands: the target may have executed another program meanwhile.
+pub(crate) fn is_gate(pid: i32, gate: Gate) -> bool {
+    let memory = RemoteMemory::new(pid);
+    let stands = |at: u64, wanted: &[u8]| {
+        let mut text = vec![0; wanted.len()];
+        memory.read(at, &mut text).is_ok() && text == wanted
+    };
+    match gate.signal_return {
+        Some(signal_return) => {
+            let [call, back] = Gate::WITH_WAY_BACK;
+            stands(gate.call, call) && stands(signal_return, back)
+        }
+        None => stands(gate.call, Gate::PLAIN),
+    }
 }
 
 /// Runs `call` in a thread of the target that is at a group stop, and leaves it at one with its own registers.
-pub(crate) fn in_target(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, Fault> {
+pub(crate) fn in_target(tracee: Tracee, call: &Call, gate: Gate) -> Result<Answer, Fault> {
+    in_target_with(tracee, call, gate, |_| Ok(()))
+}
+
+/// As [`in_target`]; `born` is told the answer while the way to its end still lies before a child that the call has made.
+pub(crate) fn in_target_with(
+    tracee: Tracee,
+    call: &Call,
+    gate: Gate,
+    mut born: impl FnMut(&Answer) -> Result<(), Fault>,
+) -> Result<Answer, Fault> {
     let fault = Fault::ptrace(tracee.0);
     for _ in 0..MAX_ATTEMPTS {
         let saved = tracee.registers().map_err(&fault)?;
-        tracee.set_registers(&saved.prepared(call, at)).map_err(&fault)?;
+        let laid = Laid::for_call(tracee, call, gate).map_err(&fault)?;
+        let registers =
+            laid.as_ref().map_or_else(|| saved.prepared(call, gate.call), |laid| laid.registers.clone());
+        tracee.set_registers(&registers).map_err(&fault)?;
         tracee.resume(Resume::ToSystemCall, 0).map_err(&fault)?;
         let stop = tracee.wait().map_err(&fault)?;
         if stop != Stop::SystemCall {
-            put_back(tracee, &saved, stop)?;
+            put_back(tracee, &saved, stop, laid)?;
             continue;
         }
         let (answer, stop) = finish_call(tracee)?;
-        put_back(tracee, &saved, stop)?;
+        let outcome = if RESTARTS.contains(&answer.result) { Ok(()) } else { born(&answer) };
+        put_back(tracee, &saved, stop, laid)?;
+        outcome?;
         if !RESTARTS.contains(&answer.result) {
             return Ok(answer);
         }
@@ -79,11 +134,44 @@ pub(crate) fn in_target(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, 
     Err(Fault::new(Step::Ptrace, tracee.0, libc_errno::EAGAIN))
 }
 
+/// A way back that lies below the stack of a stopped thread.
+struct Laid {
+    memory: RemoteMemory,
+    start: u64,
+    /// What was there.
+    before: Vec<u8>,
+    registers: Registers,
+}
+
+impl Laid {
+    /// Writes the way back from a call. `None` where there is none: no gate for it, or no room on the stack.
+    fn for_call(tracee: Tracee, call: &Call, gate: Gate) -> std::io::Result<Option<Self>> {
+        if gate.signal_return.is_none() {
+            return Ok(None);
+        }
+        let Some(way) = WayBack::new(&tracee.state()?, call, gate, LOST_CHILD) else { return Ok(None) };
+        let memory = RemoteMemory::new(tracee.0);
+        let mut before = vec![0; way.bytes.len()];
+        let is_whole = memory.read(way.start, &mut before).is_ok_and(|n| n == before.len());
+        let laid = Self { memory, start: way.start, before, registers: way.registers };
+        if is_whole && laid.memory.write(way.start, &way.bytes).is_ok() { Ok(Some(laid)) } else { Ok(None) }
+    }
+
+    /// Puts back what was there. The thread must have its own registers, and must not have run since.
+    fn take_away(self) {
+        // Where it is gone, so is its memory.
+        let _gone = self.memory.write(self.start, &self.before);
+    }
+}
+
 /// Puts the thread's own registers back. At a group stop that is all; from any other it must pass one, inside signal
 /// handling, where the kernel decides on restarts.
-fn put_back(tracee: Tracee, saved: &Registers, stop: Stop) -> Result<(), Fault> {
+fn put_back(tracee: Tracee, saved: &Registers, stop: Stop, laid: Option<Laid>) -> Result<(), Fault> {
     let fault = Fault::ptrace(tracee.0);
     tracee.set_registers(saved).map_err(&fault)?;
+    if let Some(laid) = laid {
+        laid.take_away();
+    }
     let signal = match stop {
         Stop::Group { .. } => return Ok(()),
         Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
@@ -121,10 +209,10 @@ fn finish_call(tracee: Tracee) -> Result<(Answer, Stop), Fault> {
 
 /// Runs `call` in a disposable process of ours up to the moment at which its outcome is known: its exit, or the birth of
 /// the child that it makes (then its result is 0). Whatever else the process is told is dropped; its registers stay changed.
-pub(crate) fn in_copy(tracee: Tracee, call: &Call, at: u64) -> Result<Answer, Fault> {
+pub(crate) fn in_copy(tracee: Tracee, call: &Call, gate: Gate) -> Result<Answer, Fault> {
     for _ in 0..MAX_ATTEMPTS {
         let registers = tracee.registers().map_err(Fault::ptrace(tracee.0))?;
-        tracee.set_registers(&registers.prepared(call, at)).map_err(Fault::ptrace(tracee.0))?;
+        tracee.set_registers(&registers.prepared(call, gate.call)).map_err(Fault::ptrace(tracee.0))?;
         to_system_call(tracee)?;
         let answer = match to_system_call(tracee)? {
             Stop::Cloned => {
@@ -152,5 +240,40 @@ fn to_system_call(tracee: Tracee) -> Result<Stop, Fault> {
             Stop::Gone(_) => return Err(Fault::new(Step::Gone, tracee.0, 0)),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_thread_that_is_let_on_inside_a_call_comes_back_by_itself() {
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat starts");
+        let tracee = Tracee(child.id().cast_signed());
+        let (mut input, mut output) =
+            (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut echo = || {
+            let mut byte = [0];
+            input.write_all(b"x").expect("it reads");
+            output.read_exact(&mut byte).expect("it writes");
+        };
+        echo();
+        tracee.seize(heapray_linux::options::SYSCALL_GOOD).expect("a child may be traced");
+        tracee.interrupt().expect("it lives");
+        settle(tracee).expect("it stops");
+        let mappings = heapray_linux::mappings(tracee.0).expect("it lives");
+        let gate = find_gate(tracee.0, &mappings).expect("it has a C library");
+        assert!(gate.signal_return.is_some() && is_gate(tracee.0, gate));
+        let call = Call::new(heapray_linux::arch::CLOSE, &[u64::MAX]);
+        let laid = Laid::for_call(tracee, &call, gate).expect("it is stopped").expect("there is room");
+        tracee.set_registers(&laid.registers).expect("it is stopped");
+        tracee.detach().expect("it is stopped");
+        echo();
+        drop(input);
+        assert!(child.wait().expect("cat ends").success());
     }
 }

@@ -111,7 +111,19 @@ fn stop_hooks(
     hook: &Hook,
     left: &mut Left,
 ) -> Result<Option<Vec<Held>>, Fault> {
-    let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
+    let deadline = Instant::now() + SHORTEST_PATIENCE;
+    let (begin, stopped, seat) = loop {
+        let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
+        if !is_stack_in_use(&plan.arena, &stopped) {
+            break (begin, stopped, seat);
+        }
+        resume(stopped, begin, left);
+        if Instant::now() > deadline {
+            left.rest = Rest::Thread;
+            return Ok(None);
+        }
+        wait_for_news(signals, LONGEST_PAUSE);
+    };
     hook.reached(11);
     let threads = stopped.held.clone();
     let outcome = stop_agent(&plan.arena, seat, signals);
@@ -120,6 +132,11 @@ fn stop_hooks(
     let outcome = outcome?;
     left.rest = outcome.unwrap_or(Rest::Nothing);
     Ok(Some(threads).filter(|_| outcome == Some(Rest::Nothing)))
+}
+
+/// Whether a thread runs on the stack for our calls: one whose guardian was killed meanwhile, and which soon comes back by itself.
+fn is_stack_in_use(arena: &Arena, stopped: &Stopped) -> bool {
+    stopped.held.iter().any(|held| arena.stack().contains(&held.registers.stack_pointer()))
 }
 
 fn resume(stopped: Stopped, begin: Instant, left: &mut Left) {
@@ -161,7 +178,9 @@ fn unmap_if_unused(
     hook.reached(14);
     let (begin, stopped, seat) = sit(plan.stop, (plan.seccomp, plan.trust_seccomp), signals)?;
     // A thread that sleeps in the kernel cannot be asked: it may come back to the agent.
-    let is_used = !stopped.laggards.is_empty() || watcher.thread_inside(&stopped.held).is_some();
+    let is_used = !stopped.laggards.is_empty()
+        || is_stack_in_use(&plan.arena, &stopped)
+        || watcher.thread_inside(&stopped.held).is_some();
     hook.reached(15);
     let outcome = match stage(&plan.arena, seat.pid) {
         None => Ok(Rest::Nothing),

@@ -2,12 +2,13 @@
 //!
 //! Only the parent can do that, so one thread of the target is stopped once more, for some 100 µs, and runs
 //! `wait4(copy, NULL, WNOHANG | __WALL)`. What an earlier guardian left behind, because it was killed itself, is
-//! recognised and taken too: a zombie child of the target without exit signal, killed by SIGKILL, with the target's name.
+//! recognised and taken too: a zombie child of the target without exit signal, with the target's name, killed by SIGKILL or
+//! ended as a lost child does.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use heapray_linux::arch::{self, Call};
+use heapray_linux::arch::{self, Call, Gate};
 use heapray_linux::{Stop, Tracee, options};
 
 use crate::fault::{Fault, Step};
@@ -47,7 +48,7 @@ pub(crate) fn leftovers(pid: i32) -> Vec<i32> {
             stat.state == 'Z'
                 && stat.parent == pid
                 && stat.exit_signal == 0
-                && stat.exit_code == SIGKILL
+                && [SIGKILL, i32::from(inject::LOST_CHILD) << 8].contains(&stat.exit_code)
                 && stat.name == target.name
         })
     };
@@ -56,9 +57,9 @@ pub(crate) fn leftovers(pid: i32) -> Vec<i32> {
 }
 
 /// Reaps `child` from a stopped thread of its parent. That it is gone already is fine.
-pub(crate) fn wait_for(seat: Tracee, child: i32, at: u64) -> Result<(), Fault> {
+pub(crate) fn wait_for(seat: Tracee, child: i32, gate: Gate) -> Result<(), Fault> {
     let call = Call::new(arch::WAIT4, &[i64::from(child).cast_unsigned(), 0, WNOHANG | WALL, 0]);
-    inject::in_target(seat, &call, at).map(drop)
+    inject::in_target(seat, &call, gate).map(drop)
 }
 
 /// Reaps `children`: stops one thread of the target, runs the calls, lets it on. Tries again until `deadline`.
@@ -97,11 +98,8 @@ fn candidates(parent: &Parent) -> Vec<Tracee> {
 
 fn try_in(parent: &Parent, thread: Tracee, children: &[i32], signals: &OwnedFd) -> Result<(), Fault> {
     let mappings = heapray_linux::mappings(parent.pid).map_err(|_| Fault::new(Step::Gone, parent.pid, 0))?;
-    let at = inject::find_instruction(parent.pid, &mappings).ok_or(Fault::new(
-        Step::Instruction,
-        parent.pid,
-        0,
-    ))?;
+    let gate =
+        inject::find_gate(parent.pid, &mappings).ok_or(Fault::new(Step::Instruction, parent.pid, 0))?;
     let fault = Fault::ptrace(thread.0);
     let extra = if parent.suspend_seccomp { options::SUSPEND_SECCOMP } else { 0 };
     if let Err(error) = thread.seize(options::SYSCALL_GOOD | extra)
@@ -112,10 +110,10 @@ fn try_in(parent: &Parent, thread: Tracee, children: &[i32], signals: &OwnedFd) 
     thread.interrupt().map_err(&fault)?;
     let stopped = await_stop(thread, signals);
     let outcome = stopped.and_then(|()| {
-        if !inject::is_instruction(parent.pid, at) {
+        if !inject::is_gate(parent.pid, gate) {
             return Err(Fault::new(Step::Instruction, parent.pid, 0));
         }
-        children.iter().try_for_each(|child| wait_for(thread, *child, at))
+        children.iter().try_for_each(|child| wait_for(thread, *child, gate))
     });
     if outcome != Err(Fault::new(Step::Stop, thread.0, 0)) {
         let_on(parent.pid, thread);

@@ -10,7 +10,7 @@ use std::io;
 use std::mem::size_of;
 use std::ptr;
 
-use crate::arch::{EXTENDED_STATE, REGISTER_COUNT, Registers};
+use crate::arch::{EXTENDED_STATE, REGISTER_COUNT, Registers, ThreadState};
 
 /// Options for [`Tracee::seize`] and [`Tracee::set_options`] (ptrace(2)).
 pub mod options {
@@ -198,6 +198,18 @@ impl Tracee {
     pub fn set_signal_mask(self, mask: u64) -> io::Result<()> {
         let mut mask = mask;
         request(PTRACE_SETSIGMASK, self.0, size_of::<u64>(), ptr::from_mut(&mut mask) as usize).map(drop)
+    }
+
+    /// All of it: registers and signal mask.
+    ///
+    /// # Errors
+    /// As [`Tracee::registers`].
+    pub fn state(self) -> io::Result<ThreadState> {
+        Ok(ThreadState {
+            registers: self.registers()?,
+            extended: self.extended_state()?,
+            signal_mask: self.signal_mask()?,
+        })
     }
 
     /// Base of the thread's thread-local storage where it is not among the general registers (`NT_ARM_TLS`).

@@ -139,6 +139,16 @@ impl Outside {
 /// Compares short: what differs, not all of it. A stopped process that its tracer lets go is awake for some microseconds
 /// in the kernel until it stops again (`__ptrace_unlink`, kernel/ptrace.c), without running any code of its own.
 pub(crate) fn check_same(pid: i32, before: &Outside) {
+    let after = check_same_but_memory(pid, before);
+    let lines = |outside: &Outside| {
+        outside.maps.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let changed: Vec<String> = lines(&after).symmetric_difference(&lines(before)).cloned().collect();
+    assert!(changed.is_empty(), "maps: {changed:?}");
+}
+
+/// As [`check_same`], but for the memory map. What is seen now.
+pub(crate) fn check_same_but_memory(pid: i32, before: &Outside) -> Outside {
     if before.stopped {
         wait_until("it is stopped again", || heapray_linux::stat(pid).is_ok_and(|stat| stat.state == 'T'));
     }
@@ -147,11 +157,7 @@ pub(crate) fn check_same(pid: i32, before: &Outside) {
     assert_eq!((after.tracer, after.stopped), (before.tracer, before.stopped), "tracer, stopped");
     assert_eq!((&after.threads, &after.signals), (&before.threads, &before.signals), "threads, signals");
     assert_eq!(after.descriptors, before.descriptors, "descriptors");
-    let lines = |outside: &Outside| {
-        outside.maps.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
-    };
-    let changed: Vec<String> = lines(&after).symmetric_difference(&lines(before)).cloned().collect();
-    assert!(changed.is_empty(), "maps: {changed:?}");
+    after
 }
 
 /// All processes with `token` on their command line, zombies not.

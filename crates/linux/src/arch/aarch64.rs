@@ -5,14 +5,39 @@
 //! argument back. What it decides after the stop, `restart_syscall` for calls with a restart block, is lost when the
 //! thread was used for an injected call: such a call (poll, nanosleep with a timeout) starts again with its full timeout.
 
-use super::{Call, FunctionCall};
+use super::way_back::{Fields, Frame};
+use super::{Call, FunctionCall, ThreadState};
 
 /// Number of general registers, in the order of `user_pt_regs` (arch/arm64/include/uapi/asm/ptrace.h).
 pub const REGISTER_COUNT: usize = 34;
 /// `svc #0`.
 pub const SYSCALL_INSTRUCTION: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
+/// `svc #0; ret`.
+pub const CALL_AND_RETURN: [u8; 8] = [0x01, 0x00, 0x00, 0xd4, 0xc0, 0x03, 0x5f, 0xd6];
+/// `mov x8, #139; svc #0`: how the vDSO ends a signal's handler.
+pub const SIGNAL_RETURN: [u8; 8] = [0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
+/// Where a called function returns to. Tells its answer, gives way for a second by the processor's counter so that whoever called
+/// can come, and becomes what the frame behind the landing says.
+pub const LANDING_CODE: [u8; 56] = [
+    0xe0, 0x07, 0x00, 0xf9, // str x0, [sp, #8]
+    0x21, 0x00, 0x80, 0xd2, // mov x1, #1
+    0xe1, 0x03, 0x00, 0xf9, // str x1, [sp]
+    0x53, 0xe0, 0x3b, 0xd5, // mrs x19, cntvct_el0
+    0x14, 0xe0, 0x3b, 0xd5, // mrs x20, cntfrq_el0
+    0x88, 0x0f, 0x80, 0xd2, // 1: mov x8, #124 (sched_yield)
+    0x01, 0x00, 0x00, 0xd4, // svc #0
+    0x41, 0xe0, 0x3b, 0xd5, // mrs x1, cntvct_el0
+    0x21, 0x00, 0x13, 0xcb, // sub x1, x1, x19
+    0x3f, 0x00, 0x14, 0xeb, // cmp x1, x20
+    0x63, 0xff, 0xff, 0x54, // b.lo 1b
+    0xff, 0x43, 0x00, 0x91, // add sp, sp, #16
+    0x68, 0x11, 0x80, 0xd2, // mov x8, #139 (rt_sigreturn)
+    0x01, 0x00, 0x00, 0xd4, // svc #0
+];
 /// Instructions are words.
-pub const SYSCALL_ALIGN: usize = 4;
+pub const CODE_ALIGN: usize = 4;
+/// Below the stack pointer nothing is in use (AAPCS64, 6.4.5.1).
+pub const RED_ZONE: u64 = 0;
 /// Value of the ELF header's `e_machine`.
 pub const ELF_MACHINE: u16 = 183;
 /// `clone`.
@@ -35,10 +60,8 @@ pub const MUNMAP: u64 = 215;
 pub const CLOSE: u64 = 57;
 /// `memfd_create`.
 pub const MEMFD_CREATE: u64 = 279;
-/// `brk #0`: where a called function returns to; it stops with SIGTRAP at it.
-pub const TRAP_INSTRUCTION: [u8; 4] = [0x00, 0x00, 0x20, 0xd4];
-/// How far the instruction pointer lies behind a trap when it has stopped the thread.
-pub const TRAP_ADVANCE: u64 = 0;
+/// `exit_group`.
+pub const EXIT_GROUP: u64 = 94;
 /// Register set of everything but the general registers: `NT_PRFPREG`.
 pub const EXTENDED_STATE: usize = 2;
 /// Registers that call frame information numbers (DWARF for the Arm 64-bit Architecture): x0 to x30 and the stack pointer.
@@ -119,14 +142,22 @@ impl Registers {
         out
     }
 
-    /// These registers, changed so that the thread calls a function; and the words that must be written to memory first, from
-    /// the new stack pointer on.
-    pub fn calling(&self, call: &FunctionCall) -> (Self, Vec<u64>) {
+    /// These registers, changed so that a return leads to `SIGNAL_RETURN` at `code` with the frame at `frame`.
+    pub(super) fn returning(&self, frame: u64, code: u64) -> Self {
+        let mut out = self.clone();
+        out.0[SP] = frame;
+        out.0[LR] = code;
+        out
+    }
+
+    /// These registers, changed so that the thread calls a function on the stack below `landing`, where it returns to; and the words
+    /// that must be written to memory first, from the new stack pointer on.
+    pub(super) fn calling(&self, call: &FunctionCall, landing: u64) -> (Self, Vec<u64>) {
         let mut out = self.clone();
         out.0[PC] = call.function;
         out.0[X0] = call.argument;
         out.0[LR] = call.return_to;
-        out.0[SP] = call.stack_top / 16 * 16;
+        out.0[SP] = landing;
         (out, Vec::new())
     }
 
@@ -139,6 +170,40 @@ impl Registers {
     pub fn values(&self) -> &[u64] {
         &self.0[..=PC]
     }
+}
+
+/// `struct rt_sigframe` up to the records of its context, and one record of vectors with the mark of the end
+/// (arch/arm64/kernel/signal.c; arch/arm64/include/uapi/asm/sigcontext.h).
+const RECORDS_AT: usize = 592;
+const FRAME_BYTES: u64 = RECORDS_AT as u64 + FPSIMD_BYTES + 16;
+const FPSIMD_MAGIC: u64 = 0x4650_8001;
+const FPSIMD_BYTES: u64 = 528;
+/// Vectors of `struct user_fpsimd_state`, behind which two words of status follow.
+const VECTOR_BYTES: usize = 512;
+/// No kind of alternate stack: `rt_sigreturn` refuses it silently, and leaves what there is.
+const KEEPS_ALTERNATE_STACK: u64 = 0x10;
+
+/// The frame that a signal would push below `top` in a thread of this state. `rt_sigreturn` with the stack pointer at its beginning leads
+/// back to the state; of SVE registers the part that they share with the others. `None` where the vectors are in no known form.
+pub(super) fn frame_below(top: u64, _signal_return: u64, state: &ThreadState) -> Option<Frame> {
+    let at = top.checked_sub(FRAME_BYTES)? / 16 * 16;
+    let nothing = [0; VECTOR_BYTES + 8];
+    let extended =
+        if state.extended.is_empty() { &nothing } else { state.extended.get(..VECTOR_BYTES + 8)? };
+    let (vectors, status) = extended.split_at(VECTOR_BYTES);
+    let mut fields = Fields::default();
+    // `siginfo`, flags, link.
+    fields.zeros_to(128 + 16);
+    fields.words(&[0, KEEPS_ALTERNATE_STACK, 0, state.signal_mask]);
+    // Room for longer masks, alignment, the address of a fault.
+    fields.zeros_to(128 + 184);
+    fields.words(&state.registers.0);
+    fields.zeros_to(RECORDS_AT);
+    fields.words(&[FPSIMD_MAGIC | FPSIMD_BYTES << 32]);
+    fields.0.extend(status);
+    fields.0.extend(vectors);
+    fields.zeros_to(usize::try_from(FRAME_BYTES).ok()?);
+    Some(Frame { at, bytes: fields.0 })
 }
 
 /// `clone(flags, stack)` with nothing else.

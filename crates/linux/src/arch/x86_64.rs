@@ -5,14 +5,44 @@
 //! `arch_do_signal_or_restart`). So −1 in `orig_rax` switches restart off for our call, and putting both back
 //! before one more signal stop switches it on again for the thread's own.
 
-use super::{Call, FunctionCall};
+use std::arch::x86_64::__cpuid_count;
+
+use super::way_back::{Fields, Frame};
+use super::{Call, FunctionCall, ThreadState};
 
 /// Number of general registers, in the order of `user_regs_struct` (arch/x86/include/asm/user_64.h).
 pub const REGISTER_COUNT: usize = 27;
 /// `syscall`.
 pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+/// `syscall; ret`.
+pub const CALL_AND_RETURN: [u8; 3] = [0x0f, 0x05, 0xc3];
+/// `mov $15, %rax; syscall`: how every C library ends a signal's handler (debuggers know it by these bytes).
+pub const SIGNAL_RETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05];
+/// Where a called function returns to. Tells its answer, gives way for 2^31 ticks of the processor's counter (some 0.7 s) so that
+/// whoever called can come, and becomes what the frame behind the landing says.
+pub const LANDING_CODE: [u8; 61] = [
+    0x48, 0x89, 0x44, 0x24, 0x08, // mov %rax, 8(%rsp)
+    0x48, 0xc7, 0x04, 0x24, 0x01, 0x00, 0x00, 0x00, // movq $1, (%rsp)
+    0x0f, 0x31, // rdtsc
+    0x48, 0xc1, 0xe2, 0x20, // shl $32, %rdx
+    0x48, 0x09, 0xd0, // or %rdx, %rax
+    0x48, 0x89, 0xc3, // mov %rax, %rbx
+    0xb8, 0x18, 0x00, 0x00, 0x00, // 1: mov $24, %eax (sched_yield)
+    0x0f, 0x05, // syscall
+    0x0f, 0x31, // rdtsc
+    0x48, 0xc1, 0xe2, 0x20, // shl $32, %rdx
+    0x48, 0x09, 0xd0, // or %rdx, %rax
+    0x48, 0x29, 0xd8, // sub %rbx, %rax
+    0x48, 0xc1, 0xe8, 0x1f, // shr $31, %rax
+    0x74, 0xe7, // jz 1b
+    0x48, 0x83, 0xc4, 0x18, // add $24, %rsp
+    0xb8, 0x0f, 0x00, 0x00, 0x00, // mov $15, %eax (rt_sigreturn)
+    0x0f, 0x05, // syscall
+];
 /// Instructions start anywhere.
-pub const SYSCALL_ALIGN: usize = 1;
+pub const CODE_ALIGN: usize = 1;
+/// Below the stack pointer so many bytes are in use (System V ABI, 3.2.2).
+pub const RED_ZONE: u64 = 128;
 /// Value of the ELF header's `e_machine`.
 pub const ELF_MACHINE: u16 = 62;
 /// `clone`.
@@ -35,10 +65,8 @@ pub const MUNMAP: u64 = 11;
 pub const CLOSE: u64 = 3;
 /// `memfd_create`.
 pub const MEMFD_CREATE: u64 = 319;
-/// `int3`: where a called function returns to; it stops with SIGTRAP behind it.
-pub const TRAP_INSTRUCTION: [u8; 1] = [0xcc];
-/// How far the instruction pointer lies behind a trap when it has stopped the thread.
-pub const TRAP_ADVANCE: u64 = 1;
+/// `exit_group`.
+pub const EXIT_GROUP: u64 = 231;
 /// Register set of everything but the general registers: `NT_X86_XSTATE`, of a size that the processor determines.
 pub const EXTENDED_STATE: usize = 0x202;
 /// Registers that call frame information numbers (System V ABI, figure 3.36): sixteen general ones and the return address.
@@ -51,6 +79,8 @@ pub const DWARF_RETURN_ADDRESS: usize = 16;
 pub const RELATIVE_RELOCATION: u32 = 8;
 
 const EINTR: i64 = 4;
+/// From `-ERESTART_RESTARTBLOCK` to `-ERESTARTSYS` (include/linux/errno.h).
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 const EPOLL_WAIT: u64 = 232;
 const EPOLL_PWAIT: u64 = 281;
 const EPOLL_PWAIT2: u64 = 441;
@@ -70,6 +100,7 @@ const RIP: usize = 16;
 const CS: usize = 17;
 const FLAGS: usize = 18;
 const RSP: usize = 19;
+const SS: usize = 20;
 const FS_BASE: usize = 21;
 /// Interrupts on, direction forward, no single step: what a function may expect.
 const PLAIN_FLAGS: u64 = 0x202;
@@ -155,11 +186,21 @@ impl Registers {
             RT_SIGTIMEDWAIT => third == 0,
             _ => false,
         };
+        exact.then(|| self.calling_again())
+    }
+
+    fn calling_again(&self) -> Self {
         let mut out = self.clone();
         out.0[RAX] = self.0[ORIG_RAX];
         out.0[ORIG_RAX] = u64::MAX;
         out.0[RIP] -= SYSCALL_INSTRUCTION.len() as u64;
-        exact.then_some(out)
+        out
+    }
+
+    /// As a signal's handler would leave the thread: a call that was interrupted begins again.
+    fn resumed(&self) -> Self {
+        let restarts = self.current_call().is_some() && RESTARTS.contains(&self.result());
+        if restarts { self.calling_again() } else { self.waiting_again().unwrap_or_else(|| self.clone()) }
     }
 
     /// These registers, changed so that the thread runs `call` at the instruction `at`. The stack pointer stays:
@@ -175,15 +216,22 @@ impl Registers {
         out
     }
 
-    /// These registers, changed so that the thread calls a function; and the words that must be written to memory first, from
-    /// the new stack pointer on.
-    pub fn calling(&self, call: &FunctionCall) -> (Self, Vec<u64>) {
+    /// These registers, changed so that a return leads to `SIGNAL_RETURN` at `code` with the frame at `frame`, whose first word says so.
+    pub(super) fn returning(&self, frame: u64, _code: u64) -> Self {
+        let mut out = self.clone();
+        out.0[RSP] = frame;
+        out
+    }
+
+    /// These registers, changed so that the thread calls a function on the stack below `landing`, where it returns to; and the words
+    /// that must be written to memory first, from the new stack pointer on.
+    pub(super) fn calling(&self, call: &FunctionCall, landing: u64) -> (Self, Vec<u64>) {
         let mut out = self.clone();
         out.0[RIP] = call.function;
         out.0[RDI] = call.argument;
         out.0[RAX] = 0;
         // System V ABI: 16-byte alignment before the call, whose push is the return address.
-        out.0[RSP] = call.stack_top / 16 * 16 - 8;
+        out.0[RSP] = landing - 8;
         out.0[FLAGS] = PLAIN_FLAGS;
         out.0[ORIG_RAX] = u64::MAX;
         (out, vec![call.return_to])
@@ -199,6 +247,67 @@ impl Registers {
     pub fn values(&self) -> &[u64] {
         &self.0[..=RSP]
     }
+}
+
+/// `struct rt_sigframe` up to what only handlers read: the return address, `struct ucontext` (arch/x86/include/asm/sigframe.h).
+const FRAME_BYTES: u64 = 8 * 39;
+/// The vectors are in the form of XSAVE; the stack segment is to be taken as it is (`UC_FP_XSTATE`, `UC_SIGCONTEXT_SS`,
+/// `UC_STRICT_RESTORE_SS`).
+const CONTEXT_FLAGS: u64 = 7;
+/// No kind of alternate stack: `rt_sigreturn` refuses it silently, and leaves what there is.
+const KEEPS_ALTERNATE_STACK: u64 = 0x10;
+
+/// The frame that a signal would push below `top` in a thread of this state, and whose handler returns to `signal_return`. The stack
+/// pointer at its beginning, a return and `rt_sigreturn` lead back to the state. `None` where the vectors are in no known form.
+pub(super) fn frame_below(top: u64, signal_return: u64, state: &ThreadState) -> Option<Frame> {
+    let vectors = if state.extended.is_empty() { Vec::new() } else { signal_vectors(&state.extended)? };
+    let vectors_at = top.checked_sub(vectors.len() as u64)? / 64 * 64;
+    let at = vectors_at.checked_sub(FRAME_BYTES)? / 16 * 16;
+    let registers = state.registers.resumed().0;
+    // r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags: their places in `user_regs_struct`.
+    let general = [R8, R9, R10, 6, 3, 2, 1, 0, RDI, RSI, 4, 5, RDX, RAX, 11, RSP, RIP, FLAGS];
+    let segments = registers[CS] & 0xffff | registers[SS] << 48;
+    let mut fields = Fields::default();
+    fields.words(&[signal_return, CONTEXT_FLAGS, 0, 0, KEEPS_ALTERNATE_STACK, 0]);
+    fields.words(&general.map(|n| registers[n]));
+    fields.words(&[segments, 0, 0, 0, 0, if vectors.is_empty() { 0 } else { vectors_at }]);
+    fields.words(&[0; 8]);
+    fields.words(&[state.signal_mask]);
+    fields.zeros_to(usize::try_from(vectors_at - at).ok()?);
+    fields.0.extend(vectors);
+    Some(Frame { at, bytes: fields.0 })
+}
+
+/// Vectors as `NT_X86_XSTATE` has them, in the form that a signal's frame has: of the parts that the processor knows only those
+/// that the thread uses, with words around them that say how long it is (`struct _fpx_sw_bytes`, `FP_XSTATE_MAGIC1` and 2).
+fn signal_vectors(extended: &[u8]) -> Option<Vec<u8>> {
+    const SOFTWARE: usize = 464;
+    const HEADER: usize = 512;
+    const FIRST_PART: usize = HEADER + 64;
+    /// The protection keys: the kernel tells them outside of the list of what is in use.
+    const PKRU: u64 = 1 << 9;
+    const MAGICS: (u32, u32) = (0x4650_5853, 0x4650_5845);
+    let word = |at: usize| Some(u64::from_le_bytes(extended.get(at..at + 8)?.try_into().ok()?));
+    let used = word(HEADER)? | word(SOFTWARE)? & PKRU;
+    // Intel SDM volume 1, 13.5: leaf 0xd tells each part's size and place.
+    let end = |part: u32| {
+        let part = __cpuid_count(0xd, part);
+        (part.eax + part.ebx) as usize
+    };
+    let parts = (2..63).filter(|part| used >> part & 1 != 0);
+    let len = parts.map(end).max().unwrap_or(0).max(FIRST_PART);
+    let mut out = extended.get(..len)?.to_vec();
+    out[HEADER..HEADER + 8].copy_from_slice(&used.to_le_bytes());
+    let len = u32::try_from(len).ok()?;
+    let mut software = Vec::new();
+    software.extend(MAGICS.0.to_le_bytes());
+    software.extend((len + 4).to_le_bytes());
+    software.extend(used.to_le_bytes());
+    software.extend(len.to_le_bytes());
+    software.resize(HEADER - SOFTWARE, 0);
+    out[SOFTWARE..HEADER].copy_from_slice(&software);
+    out.extend(MAGICS.1.to_le_bytes());
+    Some(out)
 }
 
 /// `clone(flags, stack)` with nothing else.
