@@ -1,10 +1,10 @@
 //! Which allocations count: by process, thread, tag, and by what is on their stack.
 
-use crate::glob::matches;
 use crate::{Paths, module_of};
 use heapray_capture::{Recording, Task};
 use heapray_wire::{FrameKind, NO_NODE};
 use std::collections::HashMap;
+use wildmatch::WildMatch;
 
 /// What a user asked for. An empty list lets everything pass; several patterns of one list are alternatives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,4 +123,9 @@ fn met(recording: &Recording, frame: u32, filter: &Filter, paths: &Paths) -> u8 
                 })
         }
     }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any text and `?` for any character.
+fn matches(pattern: &str, name: &str) -> bool {
+    WildMatch::new(pattern).matches(name)
 }

@@ -7,7 +7,6 @@ mod amount;
 mod births;
 mod figures;
 mod filter;
-mod glob;
 mod group;
 mod moment;
 mod paths;

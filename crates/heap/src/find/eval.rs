@@ -2,11 +2,11 @@
 
 use heapray_capture::HeapTables;
 use heapray_wire::{LabelKind, NO_STRING, NodeFlags, Tail, TypeKind};
+use wildmatch::WildMatch;
 
-use super::Field;
-use super::glob::{matches, matches_type};
 use super::lexer::Op;
 use super::parser::Expr;
+use super::{Field, matches_type};
 use crate::matching::n_real;
 use crate::{Heap, Region};
 
@@ -145,7 +145,8 @@ fn mro(tables: &HeapTables, type_node: u32) -> &[u32] {
 
 /// For each string, whether it matches.
 fn strings(heap: &Heap, pattern: &str) -> Vec<bool> {
-    heap.tables().strings.iter().map(|text| matches(pattern, text)).collect()
+    let pattern = WildMatch::new(pattern);
+    heap.tables().strings.iter().map(|text| pattern.matches(text)).collect()
 }
 
 fn bits(heap: &Heap) -> Vec<u64> {
@@ -250,6 +251,7 @@ fn in_module(heap: &Heap, strings: &[bool]) -> Vec<u64> {
 mod tests {
     use heapray_wire::{LabelKind, NodeFlags, TypeKind};
 
+    use super::matches_type;
     use crate::synthetic::Builder;
     use crate::{Find, Heap};
 
@@ -267,6 +269,15 @@ mod tests {
         b.global("other", "few", short);
         b.global("app", "record", record);
         (Heap::load(b.build()), [array, long, short, text, record])
+    }
+
+    #[test]
+    fn a_type_matches_by_its_whole_name_or_its_last_part() {
+        for (pattern, expected) in
+            [("ndarray", true), ("numpy.*", true), ("nd?rray", true), ("umpy.ndarray", false), ("nd", false)]
+        {
+            assert_eq!(matches_type(pattern, "numpy.ndarray"), expected, "{pattern}");
+        }
     }
 
     #[test]

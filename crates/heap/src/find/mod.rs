@@ -4,11 +4,10 @@
 //! none recurses deeper than [`DEPTH_MAX`].
 
 mod eval;
-mod glob;
 mod lexer;
 mod parser;
 
-pub(crate) use glob::matches_type;
+use wildmatch::WildMatch;
 
 use crate::Heap;
 use parser::Expr;
@@ -117,6 +116,12 @@ impl Field {
                 | Field::Immortal
         )
     }
+}
+
+/// Whether a qualified type name, or its last part, matches a pattern: `*` stands for any text, `?` for any character.
+pub(crate) fn matches_type(pattern: &str, name: &str) -> bool {
+    let pattern = WildMatch::new(pattern);
+    pattern.matches(name) || pattern.matches(crate::step::short(name))
 }
 
 /// What is wrong with a query.
