@@ -12,6 +12,8 @@ mod cfi;
 mod modules;
 mod unwind;
 
+use core::ops::Range;
+
 use heapray_wire::ring::cells::CutReason;
 
 use crate::stack::array::Array;
@@ -160,13 +162,16 @@ impl Native {
         (thread, registers): (&mut Thread, Registers),
         (frames, until): (&[Level], Until),
     ) -> bool {
+        let stack_end = stack_end(thread, registers.sp);
         self.stretches.truncate(0);
         if let Some(python) = python.filter(|_| state != 0) {
+            let owner = python.codes.layout.frame_owner;
+            let frames = without_base(peek, owner, frames, registers.sp..stack_end);
             divide(peek, python, state, (frames, until), &mut self.stretches);
         }
         self.merged.truncate(0);
         self.activations.truncate(0);
-        let mut walk = Walk::new(registers, stack_end(thread, registers.sp));
+        let mut walk = Walk::new(registers, stack_end);
         let (merged, activations) = (&mut self.merged, &mut self.activations);
         let mut out =
             Merged { frames, stretches: self.stretches.as_slice(), done: 0, merged, activations, n_unmet: 0 };
@@ -249,6 +254,14 @@ impl Merged<'_> {
         self.n_unmet += usize::from(anchor == 0 || !is_kept);
         true
     }
+}
+
+/// Since 3.15 the outermost frame of a thread is one of the interpreter's own in the thread's state: no activation's, and no code runs
+/// in it.
+fn without_base(peek: Peek, owner: Option<u32>, frames: &[Level], stack: Range<u64>) -> &[Level] {
+    let (Some(owner), Some((base, rest))) = (owner, frames.split_last()) else { return frames };
+    let is_the_interpreters = peek.byte(base.frame + u64::from(owner)) >= super::OWNED_BY_INTERPRETER;
+    if is_the_interpreters && !stack.contains(&base.frame) { rest } else { frames }
 }
 
 /// Divides `frames` (innermost first) by activations. The last ones may be of an activation with more frames further out, which
@@ -338,6 +351,19 @@ mod tests {
             assert_eq!(Some(outermost.code as usize), stretch.map(|stretch| stretch.end));
         }
         merged.as_slice().iter().map(|level| (level.instruction == NATIVE, level.code)).collect()
+    }
+
+    #[test]
+    fn a_frame_of_the_interpreter_that_is_not_on_the_stack_is_no_activations() {
+        let owners = [super::super::OWNED_BY_INTERPRETER, 0];
+        let frame = |at: usize| Level { frame: owners.as_ptr() as u64 + at as u64, ..python(1) };
+        let frames = [frame(1), frame(0)];
+        let n_left = |owner, frames, stack| without_base(Peek::of_test(), owner, frames, stack).len();
+        let elsewhere = 0..owners.as_ptr() as u64;
+        assert_eq!(n_left(Some(0), &frames, elsewhere.clone()), 1);
+        assert_eq!(n_left(Some(0), &frames, 0..u64::MAX), 2);
+        assert_eq!(n_left(Some(0), &frames[..1], elsewhere.clone()), 1);
+        assert_eq!(n_left(None, &frames, elsewhere), 2);
     }
 
     #[test]
