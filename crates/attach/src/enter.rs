@@ -78,10 +78,22 @@ pub(crate) struct Seat {
 impl Seat {
     /// Runs a call; its result, or the error that it failed with.
     pub(crate) fn call(self, call: &Call) -> Result<u64, Fault> {
-        let result = inject::in_target(self.thread, call, self.gate)?.result;
-        let error =
-            || Fault::new(Step::Map, self.thread.0, i32::try_from(-result).unwrap_or(libc_errno::ENOMEM));
-        if (-4095..0).contains(&result) { Err(error()) } else { Ok(result.cast_unsigned()) }
+        self.call_then(call, |_| Ok(()))
+    }
+
+    /// As `call`; `then` is told the result before anything else is done, so that less can come in between.
+    fn call_then(self, call: &Call, mut then: impl FnMut(u64) -> Result<(), Fault>) -> Result<u64, Fault> {
+        let checked = |result: i64| match result {
+            -4095..0 => {
+                let error = i32::try_from(-result).unwrap_or(libc_errno::ENOMEM);
+                Err(Fault::new(Step::Map, self.thread.0, error))
+            }
+            _ => Ok(result.cast_unsigned()),
+        };
+        let answer = inject::in_target_with(self.thread, call, self.gate, |answer| {
+            checked(answer.result).map_or(Ok(()), &mut then)
+        })?;
+        checked(answer.result)
     }
 
     /// Unmaps ranges. That one is gone already is fine.
@@ -163,10 +175,17 @@ struct Done {
 }
 
 impl Done {
-    fn map(&mut self, seat: Seat, call: &Call) -> Result<u64, Fault> {
-        let start = seat.call(call)?;
-        self.ranges.push(start..start + call.args[1]);
-        Ok(start)
+    /// Has the target map a range, and tells `then` at once where it is.
+    fn map(
+        &mut self,
+        seat: Seat,
+        call: &Call,
+        mut then: impl FnMut(u64) -> Result<(), Fault>,
+    ) -> Result<u64, Fault> {
+        seat.call_then(call, |start| {
+            self.ranges.push(start..start + call.args[1]);
+            then(start)
+        })
     }
 
     /// Takes everything out again, but for code whose call ended in an accident: somebody may still come back to it.
@@ -188,9 +207,10 @@ fn put_in(plan: &EnterPlan, seat: Seat, hook: &Hook, done: &mut Done) -> Result<
     let protection = PROT_READ | PROT_EXEC;
     let mut call = map_call(len_bytes, protection, MAP_PRIVATE_ANONYMOUS, (u64::MAX, 0));
     call.args[0] = plan.place;
-    let base = done.map(seat, &call)?;
-    let mut arena = Arena::at(base, &plan.image).ok_or(Fault::new(Step::Refused, 0, 0))?;
-    seat.write(base, &arena.first_page(&[]))?;
+    let arena_at = |base: u64| Arena::at(base, &plan.image).ok_or(Fault::new(Step::Refused, 0, 0));
+    // Without its header nobody would know the range again if we ended here.
+    let base = done.map(seat, &call, |base| seat.write(base, &arena_at(base)?.first_page(&[])))?;
+    let mut arena = arena_at(base)?;
     hook.reached(3);
     seat.write(arena.image_base(), &plan.image.at(arena.image_base()))?;
     // Every call costs the target some switches, so what may stay as it was mapped does: headers, constants, and the page
@@ -243,7 +263,8 @@ fn share(plan: &EnterPlan, seat: Seat, arena: &mut Arena, done: &mut Done) -> Re
     const { assert!(FIRST_SLOT == 0) };
     let (control_bytes, slot_bytes) = (ring::CONTROL_BYTES as u64, shared.slot_bytes() as u64);
     let access = PROT_READ | PROT_WRITE;
-    let control = done.map(seat, &map_call(control_bytes + slot_bytes, access, MAP_SHARED, (fd, 0)))?;
+    let call = map_call(control_bytes + slot_bytes, access, MAP_SHARED, (fd, 0));
+    let control = done.map(seat, &call, |_| Ok(()))?;
     arena.control = control..control + control_bytes;
     arena.slot = arena.control.end..arena.control.end + slot_bytes;
     seat.call(&Call::new(arch::CLOSE, &[fd]))?;
