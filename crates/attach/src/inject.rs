@@ -113,7 +113,7 @@ pub(crate) fn in_target_with(
     let fault = Fault::ptrace(tracee.0);
     for _ in 0..MAX_ATTEMPTS {
         let saved = tracee.registers().map_err(&fault)?;
-        let laid = Laid::for_call(tracee, call, gate).map_err(&fault)?;
+        let laid = Laid::for_call(tracee, call, gate);
         let registers =
             laid.as_ref().map_or_else(|| saved.prepared(call, gate.call), |laid| laid.registers.clone());
         tracee.set_registers(&registers).map_err(&fault)?;
@@ -144,17 +144,16 @@ struct Laid {
 }
 
 impl Laid {
-    /// Writes the way back from a call. `None` where there is none: no gate for it, or no room on the stack.
-    fn for_call(tracee: Tracee, call: &Call, gate: Gate) -> std::io::Result<Option<Self>> {
-        if gate.signal_return.is_none() {
-            return Ok(None);
-        }
-        let Some(way) = WayBack::new(&tracee.state()?, call, gate, LOST_CHILD) else { return Ok(None) };
+    /// Writes the way back from a call. `None` where there is none: no gate for it, vectors that the kernel does not tell, no room on
+    /// the stack.
+    fn for_call(tracee: Tracee, call: &Call, gate: Gate) -> Option<Self> {
+        gate.signal_return?;
+        let way = WayBack::new(&tracee.state().ok()?, call, gate, LOST_CHILD)?;
         let memory = RemoteMemory::new(tracee.0);
         let mut before = vec![0; way.bytes.len()];
-        let is_whole = memory.read(way.start, &mut before).is_ok_and(|n| n == before.len());
-        let laid = Self { memory, start: way.start, before, registers: way.registers };
-        if is_whole && laid.memory.write(way.start, &way.bytes).is_ok() { Ok(Some(laid)) } else { Ok(None) }
+        memory.read(way.start, &mut before).ok().filter(|n| *n == before.len())?;
+        memory.write(way.start, &way.bytes).ok()?;
+        Some(Self { memory, start: way.start, before, registers: way.registers })
     }
 
     /// Puts back what was there. The thread must have its own registers, and must not have run since.
@@ -269,7 +268,7 @@ mod tests {
         let gate = find_gate(tracee.0, &mappings).expect("it has a C library");
         assert!(gate.signal_return.is_some() && is_gate(tracee.0, gate));
         let call = Call::new(heapray_linux::arch::CLOSE, &[u64::MAX]);
-        let laid = Laid::for_call(tracee, &call, gate).expect("it is stopped").expect("there is room");
+        let laid = Laid::for_call(tracee, &call, gate).expect("there is room");
         tracee.set_registers(&laid.registers).expect("it is stopped");
         tracee.detach().expect("it is stopped");
         echo();
