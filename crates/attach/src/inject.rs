@@ -7,7 +7,7 @@
 //! If the guardian is killed meanwhile the thread comes back by itself: a return follows the instruction, and for the time of the
 //! call a frame lies below the thread's stack that leads to what it was ([`WayBack`]).
 
-use heapray_linux::arch::{CODE_ALIGN, Call, Gate, Registers, WayBack};
+use heapray_linux::arch::{CODE_ALIGN, Call, Gate, RESTARTS, Registers, WayBack};
 use heapray_linux::{Mapping, RemoteMemory, Resume, Stop, Tracee};
 
 use crate::fault::{Fault, Step, libc_errno};
@@ -15,8 +15,6 @@ use crate::stop::settle;
 
 /// A signal storm can push a call back; after so many signals in a row we give up.
 const MAX_ATTEMPTS: usize = 200;
-/// Results from here to `-ERESTARTSYS` mean "interrupted before anything happened" (include/linux/errno.h).
-const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 /// So much of a target's code is searched, and in pieces of so much.
 const SEARCH_BYTES: u64 = 256 << 20;
 const PIECE_BYTES: usize = 64 << 10;

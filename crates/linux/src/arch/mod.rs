@@ -15,6 +15,9 @@ pub use way_back::{Entry, Gate, Landing, ThreadState, WayBack};
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
 
+/// Results from `-ERESTART_RESTARTBLOCK` to `-ERESTARTSYS` mean "interrupted before anything happened" (include/linux/errno.h).
+pub const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+
 /// A system call to be run by a stopped thread: number and up to six arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {

@@ -8,7 +8,7 @@
 use std::arch::x86_64::__cpuid_count;
 
 use super::way_back::{Fields, Frame};
-use super::{Call, FunctionCall, ThreadState};
+use super::{Call, FunctionCall, RESTARTS, ThreadState};
 
 /// Number of general registers, in the order of `user_regs_struct` (arch/x86/include/asm/user_64.h).
 pub const REGISTER_COUNT: usize = 27;
@@ -79,8 +79,6 @@ pub const DWARF_RETURN_ADDRESS: usize = 16;
 pub const RELATIVE_RELOCATION: u32 = 8;
 
 const EINTR: i64 = 4;
-/// From `-ERESTART_RESTARTBLOCK` to `-ERESTARTSYS` (include/linux/errno.h).
-const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 const EPOLL_WAIT: u64 = 232;
 const EPOLL_PWAIT: u64 = 281;
 const EPOLL_PWAIT2: u64 = 441;
