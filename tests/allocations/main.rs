@@ -8,6 +8,7 @@ mod native;
 mod native_stacks;
 
 mod attach;
+mod endings;
 mod frees;
 mod full_disk;
 mod inherited;

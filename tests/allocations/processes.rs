@@ -69,6 +69,42 @@ if __name__ == "__main__":
             print(method, sum(pool.map(work, range(100))))
 "#;
 
+/// Shells that execute one program after the other and end at once: several programs of a process may be there when the collector
+/// looks, in slots whose order says nothing.
+const CHAINS: &str = r##"
+import os, subprocess, sys
+script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chain.sh")
+with open(script, "w") as file:
+    file.write("#!/usr/bin/env bash\nset -e\na() { for j in 1 2 3; do y=\"$(compgen -v)$y\"; done; }\na\nexec \"$@\"\n")
+os.chmod(script, 0o755)
+chains = 'for i in $(seq ROUNDS); do { cat <("$0" true) <("$0" echo a); } | "$0" cat; done'
+print(subprocess.run(["bash", "-c", chains, script], stdout=subprocess.PIPE, check=True).stdout)
+sys.stdout.flush()
+os._exit(0)
+"##;
+
+#[test]
+fn no_program_of_a_chain_is_taken_for_another() {
+    let text = CHAINS.replace("ROUNDS", if is_full() { "200" } else { "15" });
+    for python in outer_pythons() {
+        let plain = Program::new(python, &text).plain();
+        let recorded = Program::new(python, &text).exact().record_well();
+        assert_eq!(recorded.answer.stdout, plain.stdout, "{}", python.version());
+        for (name, task) in ["damaged_cells", "lost_events"]
+            .iter()
+            .flat_map(|name| recorded.tables.tasks.iter().map(move |task| (name, task)))
+        {
+            assert_eq!(
+                task.int(name).unwrap_or(0),
+                0,
+                "{}: {name} of process {}",
+                python.version(),
+                task.number
+            );
+        }
+    }
+}
+
 #[test]
 fn a_storm_of_forks_comes_out_as_without() {
     let rounds: usize = if is_full() { 1000 } else { 60 };

@@ -56,6 +56,7 @@
 static void runtime_fields(void)
 {
     FIELD("runtime_interpreters_head", RT(interpreters.head));
+    FIELD("runtime_finalizing", RT(_finalizing));
     FIELD("interp_next", IS(next));
     FIELD("interp_id", IS(id));
     FIELD("interp_sysdict", IS(sysdict));
@@ -380,6 +381,7 @@ static void debug_offsets(void)
 #if PY_VERSION_HEX >= 0x030d0000
 #define DEBUG(name, member) printf("debug %s %lld\n", name, (long long)offsetof(_Py_DebugOffsets, member))
     DEBUG("runtime_interpreters_head", runtime_state.interpreters_head);
+    DEBUG("runtime_finalizing", runtime_state.finalizing);
     DEBUG("interp_next", interpreter_state.next);
     DEBUG("interp_id", interpreter_state.id);
     DEBUG("interp_threads_head", interpreter_state.threads_head);

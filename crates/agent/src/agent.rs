@@ -2,11 +2,14 @@
 
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
-use heapray_wire::ring::cells::{Allocator, Drawn, alloc, alloc_large, forking, free, sample, state, unmap};
+use heapray_wire::ring::cells::{
+    Allocator, Drawn, alloc, alloc_large, ending, forking, free, sample, state, unmap,
+};
 use heapray_wire::ring::{FLAG_ALL_EVENTS, FLAG_NATIVE, MODE_EXACT};
 
 use crate::cost::Cost;
-use crate::ring::{Ring, control, header};
+use crate::ending::Ending;
+use crate::ring::{Rank, Ring, control, header};
 use crate::stack::Stacks;
 use crate::stack::python::Holds;
 use crate::stack::threads::Origin;
@@ -39,6 +42,7 @@ pub(crate) struct Agent {
     n_events: u64,
     n_marks: u64,
     cost: Cost,
+    ending: Ending,
     mappings: [(usize, usize); MAX_MAPPINGS],
     next_mapping: usize,
 }
@@ -61,6 +65,7 @@ impl Agent {
             n_events: 0,
             n_marks: 0,
             cost: Cost::new(),
+            ending: Ending::never(),
             mappings: [(0, 0); MAX_MAPPINGS],
             next_mapping: 0,
         }
@@ -84,9 +89,14 @@ impl Agent {
         self.cost.begin();
         header().pid.store(kernel::pid(), Relaxed);
         header().start_id.store(kernel::random(), Relaxed);
+        header().started_ns.store(kernel::now_ns(), Relaxed);
         header().agent_bytes.store(pages::mapped_bytes(), Relaxed);
         let is_recording = self.is_recording;
-        self.ring.push(&[state(is_recording.into())], crate::ring::Rank::Vital);
+        self.ring.push(&[state(is_recording.into())], Rank::Vital);
+        self.ending = self.stacks.ending();
+        if self.ending.is_watched() {
+            self.tell_ending();
+        }
     }
 
     /// Looks at the collector's words where it has moved, and at the interpreter while that starts.
@@ -125,7 +135,7 @@ impl Agent {
         if is_recording != self.is_recording {
             self.is_recording = is_recording;
             self.has_recorded |= is_recording;
-            self.ring.push(&[state(is_recording.into())], crate::ring::Rank::Vital);
+            self.ring.push(&[state(is_recording.into())], Rank::Vital);
         }
         if control().stop.load(Relaxed) != 0 {
             lock::go_idle(0);
@@ -189,10 +199,22 @@ impl Agent {
         self.stacks.origin(self.is_native, &mut self.ring)
     }
 
+    /// Says that the interpreter ends, after all that happened before.
+    #[cold]
+    #[inline(never)]
+    fn tell_ending(&mut self) {
+        self.flush();
+        let ring = &mut self.ring;
+        self.ending.tell(|is_ending| ring.push(&[ending(is_ending.into())], Rank::Vital));
+    }
+
     /// Exact mode: a block goes back.
     #[inline]
     pub(crate) fn free(&mut self, ptr: usize, allocator: Allocator) {
         self.poll();
+        if self.ending.is_news() {
+            self.tell_ending();
+        }
         if !self.has_recorded {
             return;
         }
@@ -238,6 +260,9 @@ impl Agent {
     /// Sampled mode: a block that may be a sample goes back.
     pub(crate) fn sampled_free(&mut self, ptr: usize, allocator: Allocator) {
         self.poll();
+        if self.ending.is_news() {
+            self.tell_ending();
+        }
         self.n_events += 1;
         let start = self.cost.is_due(TIMED_SAMPLES).then(|| self.cost.now());
         self.ring.free(&[free(ptr as u64, allocator)]);
@@ -253,6 +278,9 @@ impl Agent {
             if mapping.0 >= start && mapping.0 < start.saturating_add(n_bytes) {
                 *mapping = (0, 0);
             }
+        }
+        if self.ending.is_news() {
+            self.tell_ending();
         }
         if self.has_recorded {
             self.ring.free(&[unmap(start as u64, n_bytes as u64)]);
@@ -275,7 +303,7 @@ impl Agent {
         self.flush();
         self.n_marks += 1;
         self.fork_mark = self.n_marks;
-        self.ring.push(&[forking(self.fork_mark)], crate::ring::Rank::Vital);
+        self.ring.push(&[forking(self.fork_mark)], Rank::Vital);
         header().n_events.store(self.n_events, Release);
     }
 }

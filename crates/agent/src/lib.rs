@@ -11,6 +11,7 @@ mod cost;
 mod domains;
 mod elf;
 pub(crate) mod emit;
+mod ending;
 mod environment;
 mod hooks;
 mod kernel;

@@ -30,6 +30,7 @@ use heapray_wire::ring::cells::{self, CutReason, NO_PARENT, NodeKind, UNKNOWN_NO
 
 use crate::arch::{self, nr, syscall};
 use crate::emit::Emit;
+use crate::ending::Ending;
 use crate::stack::array::Array;
 use crate::stack::codes::Codes;
 use crate::stack::native::Native;
@@ -93,6 +94,13 @@ impl Stacks {
             unsafe { watch::begin(symbols.code_type, python.codes.layout) };
         }
         self.python.as_ref().map_or(0, |python| python.version_hex)
+    }
+
+    /// When the process's Python ends.
+    pub(crate) fn ending(&self) -> Ending {
+        let addr = self.python.as_ref().map_or(0, |python| python.finalizing);
+        // SAFETY: a word of the runtime, which is data of a loaded library.
+        unsafe { Ending::noted_at(addr) }
     }
 
     /// Number of nodes of the tree.

@@ -75,6 +75,8 @@ pub struct Summary {
     pub hook_ns: u64,
     /// Processes that found no room.
     pub refused: u64,
+    /// Programs that were executed in another root or as another user, where the agent could not follow.
+    pub unreachable: u64,
 }
 
 /// A recording that is being made.
@@ -211,8 +213,10 @@ impl Drain {
         self.output.finish();
         let failure = self.output.take_failure();
         let refused = self.shared.control().refused_claims.load(Ordering::Relaxed);
+        let unreachable = self.shared.control().unreachable.load(Ordering::Relaxed);
         let n_processes = self.numbers.len() as u32;
-        let summary = Summary { n_bytes: self.output.n_bytes(), n_processes, refused, ..self.ended };
+        let n_bytes = self.output.n_bytes();
+        let summary = Summary { n_bytes, n_processes, refused, unreachable, ..self.ended };
         (summary, failure)
     }
 
@@ -243,26 +247,54 @@ impl Drain {
         }
     }
 
-    /// Looks at every slot: who has come, what is in the rings, who has gone. Answers how many cells there were.
+    /// Looks at every slot: what is in the rings, who has gone, then who has come, so that one who was waited for has gone before
+    /// the next comes. Answers how many cells there were.
     fn sweep(&mut self) -> u64 {
-        let mut n_cells = 0;
-        for idx in 0..self.tenants.len() {
-            let Some(claim) = self.shared.claim(idx) else { break };
-            let state = claim.state.load(Ordering::Acquire);
-            if state != SLOT_LIVE && state != SLOT_RELEASED {
-                continue;
-            }
+        let known: Vec<usize> = (0..self.tenants.len()).filter(|idx| self.tenants[*idx].is_some()).collect();
+        let mut n_cells: u64 = known.into_iter().map(|idx| self.visit(idx)).sum();
+        for idx in self.newcomers() {
             if self.tenants[idx].is_none() {
                 self.arrive(idx, MAX_ANCESTORS);
             }
-            // Asked before the ring is read: what is in it then is all there will be.
-            let gone = state == SLOT_RELEASED || self.tenants[idx].as_ref().is_some_and(has_ended);
+            n_cells += self.visit(idx);
+        }
+        n_cells
+    }
+
+    /// Slots that were taken since the last sweep, in that order: a process may have executed several programs meanwhile.
+    fn newcomers(&self) -> Vec<usize> {
+        let empty = (0..self.tenants.len()).filter(|idx| self.tenants[*idx].is_none());
+        let taken = empty.filter(|idx| self.is_taken(*idx));
+        let mut found: Vec<(u64, usize)> = taken
+            .filter_map(|idx| Some((tenant::started_ns(self.shared.slot(idx)?.header()), idx)))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, idx)| idx).collect()
+    }
+
+    fn is_taken(&self, idx: usize) -> bool {
+        let state = self.shared.claim(idx).map(|claim| claim.state.load(Ordering::Acquire));
+        matches!(state, Some(SLOT_LIVE | SLOT_RELEASED))
+    }
+
+    /// Reads the ring of a slot, and notices that its process has gone. Answers how many cells there were.
+    fn visit(&mut self, idx: usize) -> u64 {
+        let (Some(Some(tenant)), Some(claim)) = (self.tenants.get(idx), self.shared.claim(idx)) else {
+            return 0;
+        };
+        let state = claim.state.load(Ordering::Acquire);
+        // Asked before the ring is read: what is in it then is all there will be.
+        let has_gone = state == SLOT_RELEASED || has_ended(tenant);
+        let mut n_cells = 0;
+        loop {
             let n = self.drain(idx);
             n_cells += n;
-            if gone && n == 0 {
-                let end = self.tenants[idx].as_ref().map(|tenant| self.end_of(tenant, state));
-                self.leave(idx, end.unwrap_or_default());
+            if !has_gone || n == 0 {
+                break;
             }
+        }
+        if let (true, Some(Some(tenant))) = (has_gone, self.tenants.get(idx)) {
+            self.leave(idx, self.end_of(tenant, state));
         }
         n_cells
     }
@@ -273,6 +305,9 @@ impl Drain {
             return 0;
         };
         let n = tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
+        if n == 0 && self.plan.mode == Mode::Exact {
+            tenant.look_at_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
+        }
         for object in self.engine.take_new_code(tenant.number) {
             self.files.want(Some(tenant.pid), &object);
         }
@@ -281,12 +316,9 @@ impl Drain {
 
     /// A process has claimed slot `idx`; at most `n_ancestors` that have come with it are taken before it.
     fn arrive(&mut self, idx: usize, n_ancestors: u32) {
-        let state = self.shared.claim(idx).map(|claim| claim.state.load(Ordering::Acquire));
-        if !matches!(state, Some(SLOT_LIVE | SLOT_RELEASED)) {
-            return;
-        }
-        let Some(slot) = self.shared.slot(idx) else { return };
+        let Some(slot) = self.shared.slot(idx).filter(|_| self.is_taken(idx)) else { return };
         let header = slot.header();
+        let started_ns = tenant::started_ns(header);
         let generation = header.generation.load(Ordering::Acquire);
         let pid = pids::ours(header.pid.load(Ordering::Relaxed), self.pids.values().next().copied());
         let parent =
@@ -307,18 +339,17 @@ impl Drain {
         if let Some(parent_idx) = parent_idx {
             while self.drain(parent_idx) > 0 {}
         }
-        let replaced = self.same_process(idx, pid);
+        let same = self.same_process(idx, pid);
+        // It may have executed the next program already, and that one been seen first.
+        let is_replaced = same.is_some_and(|(_, other_ns)| started_ns < other_ns);
+        let replaced = same.filter(|_| !is_replaced).map(|(old, _)| old);
         let how = match (parent, &replaced) {
             (Some(_), _) => "forked",
             (None, Some(_)) => "exec",
             _ => self.how,
         };
         if let Some(old) = replaced {
-            while self.drain(old) > 0 {}
-            let end = TaskEnd { t_ns: self.now(), reason: "exec".into(), code: 0 };
-            self.leave(old, end);
-            // Its pid lives on in another slot; the program that wrote this one is gone.
-            self.give_back(old);
+            self.replace(old);
         }
         let python = python.or_else(|| parent.and_then(|parent| self.pythons.get(&parent).cloned()));
         let facts = self.task_facts(pid, parent, how, python.clone());
@@ -330,13 +361,23 @@ impl Drain {
         self.numbers.insert((idx as u32, generation), number);
         self.pids.insert(number, pid);
         self.pythons.extend(python.map(|version| (number, version)));
-        self.tenants[idx] = Some(Tenant::new(number, pid));
+        self.tenants[idx] = Some(Tenant::new(number, pid, started_ns));
+        if is_replaced {
+            self.replace(idx);
+        }
     }
 
-    /// Another slot of this process: it has executed another program.
-    fn same_process(&self, idx: usize, pid: i32) -> Option<usize> {
-        let same = |other: &Option<Tenant>| other.as_ref().is_some_and(|tenant| tenant.pid == pid);
-        self.tenants.iter().position(same).filter(|other| *other != idx)
+    /// Another slot of this process, and when that was taken: it has executed another program.
+    fn same_process(&self, idx: usize, pid: i32) -> Option<(usize, u64)> {
+        let others = self.tenants.iter().enumerate().filter(|(other, _)| *other != idx);
+        let same = others.filter_map(|(other, tenant)| Some((other, tenant.as_ref()?)));
+        same.filter(|(_, tenant)| tenant.pid == pid).map(|(other, tenant)| (other, tenant.started_ns)).next()
+    }
+
+    /// The process in a slot has executed another program, which has a slot of its own.
+    fn replace(&mut self, idx: usize) {
+        while self.drain(idx) > 0 {}
+        self.leave(idx, TaskEnd { t_ns: self.now(), reason: TaskEnd::EXEC.into(), code: 0 });
     }
 
     fn task_facts(&self, pid: i32, parent: Option<u32>, how: &str, python: Option<String>) -> Vec<Fact> {
@@ -398,13 +439,15 @@ impl Drain {
             self.engine.status(tenant.number, facts);
         }
         let is_over = end.reason != "stopped" && end.reason != "detached";
+        // Its pid lives on in another slot; the program that wrote this one is gone.
+        let is_replaced = end.reason == TaskEnd::EXEC;
         self.engine.end(tenant.number, end);
-        if is_over && has_ended(&tenant) || !is_over && self.is_released(idx) {
+        if is_replaced || is_over && has_ended(&tenant) || !is_over && self.is_released(idx) {
             self.give_back(idx);
         }
     }
 
-    /// Makes a slot that nobody writes free for others.
+    /// Makes a slot that nobody writes free for others, who may take it at once.
     fn give_back(&self, idx: usize) {
         // What cannot be given back stays until the file goes.
         let _kept = self.shared.wipe(idx);

@@ -1,16 +1,22 @@
 //! The process that has a slot: who it is, and how far its ring was read.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use heapray_attach::Slot;
 use heapray_linux::PidFd;
 use heapray_wire::ring::SlotHeader;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::{Fact, FactValue};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Engine;
 
 /// Most cells that are taken from one ring before the others have their turn.
 const BATCH_CELLS: u64 = 1 << 16;
+
+/// Time between two looks at what an agent keeps outside of its ring, and so the shortest pause of a process that is noticed. Longer
+/// than the agent keeps anything there once it has an event.
+const LOOKS_NS: u64 = 250_000_000;
 
 /// The process in a slot.
 #[derive(Debug)]
@@ -19,17 +25,31 @@ pub(crate) struct Tenant {
     pub(crate) number: u32,
     /// Its pid as we see it.
     pub(crate) pid: i32,
+    /// When it took its slot, by the monotonic clock.
+    pub(crate) started_ns: u64,
     /// `None` where it had ended before we looked, or the kernel is too old.
     pub(crate) pidfd: Option<PidFd>,
     /// Its events when it was last looked at how fast they come.
     pub(crate) n_events: u64,
     /// A record that was cut at this count; a second time it is given up.
     cut_at: Option<u64>,
+    young: Young,
+}
+
+/// What a process keeps outside of its ring, as it was seen last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Young {
+    looked_ns: u64,
+    /// Records written to the ring until then, and a hash of what was outside.
+    seen: (u64, u64),
+    /// Records written to the ring when it was taken; 0 never.
+    taken_at: u64,
 }
 
 impl Tenant {
-    pub(crate) fn new(number: u32, pid: i32) -> Self {
-        Self { number, pid, pidfd: PidFd::open(pid).ok(), n_events: 0, cut_at: None }
+    pub(crate) fn new(number: u32, pid: i32, started_ns: u64) -> Self {
+        let pidfd = PidFd::open(pid).ok();
+        Self { number, pid, started_ns, pidfd, n_events: 0, cut_at: None, young: Young::default() }
     }
 
     /// Takes what is in the ring, at most one batch; answers how many cells that was.
@@ -59,6 +79,25 @@ impl Tenant {
 }
 
 impl Tenant {
+    /// Takes what a process keeps outside of its ring, once it has stood still between two looks: else an idle process would hold
+    /// what nobody sees.
+    pub(crate) fn look_at_young(&mut self, slot: &Slot<'_>, engine: &mut Engine, now: Now<'_>) {
+        let (from, head) = slot.pending();
+        let young = &mut self.young;
+        if from != head || now.t_ns < young.looked_ns + LOOKS_NS || young.taken_at == head {
+            return;
+        }
+        young.looked_ns = now.t_ns;
+        now.buffer.clear();
+        slot.copy_young(now.buffer);
+        let words: Vec<_> = now.buffer.iter().map(|cell| (cell.a, cell.b)).collect();
+        let seen = (head, BuildHasherDefault::<DefaultHasher>::default().hash_one(words));
+        if std::mem::replace(&mut young.seen, seen) == seen && !now.buffer.is_empty() {
+            young.taken_at = head;
+            engine.early_cells(self.number, now.buffer, now.t_ns);
+        }
+    }
+
     /// Takes what a process that has ended left outside of its ring, once that is empty.
     pub(crate) fn drain_young(&self, slot: &Slot<'_>, engine: &mut Engine, now: Now<'_>) {
         now.buffer.clear();
@@ -113,4 +152,9 @@ pub(crate) fn int(name: &str, value: u64) -> Fact {
 /// A fact with a text.
 pub(crate) fn text(name: &str, value: &str) -> Fact {
     Fact { name: name.to_owned(), value: FactValue::Text(value.to_owned()) }
+}
+
+/// When a slot was taken, by the monotonic clock.
+pub(crate) fn started_ns(header: &SlotHeader) -> u64 {
+    header.started_ns.load(Ordering::Relaxed)
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use heapray_collect::{Engine, NoNames, Numbered, Settings};
 use heapray_wire::ring::cells::{
-    Allocator, Cell, Drawn, NO_PARENT, NodeKind, alloc, forking, free, node, sample, temporary, unmap,
+    Allocator, Cell, Drawn, NO_PARENT, NodeKind, alloc, ending, forking, free, node, sample, temporary, unmap,
 };
-use heapray_wire::{AllocRow, LiveRow, RecordingChunk, TaskEnd};
+use heapray_wire::{AllocRow, FactValue, LiveRow, RecordingChunk, TaskEnd};
 use proptest::prelude::*;
 
 /// Site and birth to blocks and bytes.
@@ -62,8 +62,9 @@ struct Told {
 fn add(live: &mut Live, row: &LiveRow, sign: i64) {
     let key = (row.node, row.allocator, row.birth);
     let entry = live.entry(key).or_default();
-    entry.0 += sign * row.count as i64;
-    entry.1 += sign * row.bytes as i64;
+    // What nonsense says is larger than any memory.
+    entry.0 = entry.0.saturating_add((row.count as i64).saturating_mul(sign));
+    entry.1 = entry.1.saturating_add((row.bytes as i64).saturating_mul(sign));
     if *entry == (0, 0) {
         live.remove(&key);
     }
@@ -91,7 +92,7 @@ fn read(chunks: &[Numbered]) -> BTreeMap<u16, Told> {
             }
             RecordingChunk::Slice(slice) => {
                 for row in &slice.allocs {
-                    told.n_alloc += row.count as i64;
+                    told.n_alloc = told.n_alloc.saturating_add(row.count as i64);
                     add(&mut told.live, &born(row, slice.index), 1);
                 }
                 slice.frees.iter().for_each(|row| add(&mut told.live, row, -1));
@@ -129,7 +130,7 @@ proptest! {
     /// process's last peak is what was alive when its bytes were highest.
     #[test]
     fn rows_add_up_to_what_is_alive_and_to_the_peak(
-        steps in prop::collection::vec((0u8..40, 0u64..60, 1u32..5, 1u32..200), 1..300)
+        steps in prop::collection::vec((0u8..44, 0u64..60, 1u32..5, 1u32..200), 1..300)
     ) {
         let mut engine = Engine::new(Settings::default());
         let mut models = vec![Model::default()];
@@ -140,7 +141,7 @@ proptest! {
         models[0].alloc(1 << 40, 4, 0, 0);
         engine.end_slice(0, &mut NoNames);
         let mut chunks = engine.take_chunks();
-        let mut slice = 1;
+        let (mut slice, mut n_ended) = (1, 0);
         for (t, (what, slot, node, size)) in steps.into_iter().enumerate() {
             let t = t as u64 + 1;
             let n = models.len();
@@ -150,7 +151,7 @@ proptest! {
                 0..=2 => {
                     engine.end_slice(t, &mut NoNames);
                     chunks.extend(engine.take_chunks());
-                    slice += 1;
+                    (slice, n_ended) = (slice + 1, 0);
                 }
                 3 if n < 5 => {
                     engine.cells(who as u32, &[forking(t)], t);
@@ -168,6 +169,25 @@ proptest! {
                 }
                 23 => {
                     engine.cells(who as u32, &temporary(node, Allocator::Malloc, 3, 99), t);
+                }
+                24 => {
+                    // An interpreter ends, and what comes in the same breath belongs to the next slice.
+                    engine.cells(who as u32, &[ending(1), alloc(Allocator::Malloc, 9, 3, 55)], t);
+                    (slice, n_ended) = if n_ended < 4 { (slice + 1, n_ended + 1) } else { (slice, n_ended) };
+                    models[who].alloc(9, 3, 55, slice);
+                }
+                25 | 26 => {
+                    // Taken early, and once more when it is in the ring, with what happened since.
+                    let block = alloc(Allocator::Malloc, addr, node, size);
+                    engine.early_cells(who as u32, &[block], t);
+                    models[who].alloc(addr, node, size.into(), slice);
+                    if what == 26 {
+                        engine.end_slice(t, &mut NoNames);
+                        chunks.extend(engine.take_chunks());
+                        (slice, n_ended) = (slice + 1, 0);
+                    }
+                    engine.cells(who as u32, &[block, free(addr, Allocator::Malloc)], t);
+                    models[who].free(addr);
                 }
                 _ => {
                     engine.cells(who as u32, &[free(addr, Allocator::Malloc)], t);
@@ -277,4 +297,32 @@ fn nonsense_is_counted_and_nothing_else() {
     engine.end(0, exited(2));
     engine.end_slice(2, &mut NoNames);
     assert!(read(&engine.take_chunks())[&0].ended);
+}
+
+#[test]
+fn an_interpreter_that_ends_begins_a_slice() {
+    let mut engine = Engine::new(Settings::default());
+    engine.start(Vec::new()).expect("there is room");
+    engine.cells(0, &tree(), 0);
+    let block = |addr| alloc(Allocator::PythonObject, addr, 1, 100);
+    engine.cells(0, &[ending(0), block(16), ending(1), free(16, Allocator::PythonObject), block(32)], 7);
+    engine.end(0, exited(9));
+    engine.end_slice(10, &mut NoNames);
+    let chunks = engine.take_chunks();
+    let slices: Vec<_> = chunks
+        .iter()
+        .filter_map(|(_, chunk)| match chunk {
+            RecordingChunk::Slice(slice) => Some(slice),
+            _ => None,
+        })
+        .collect();
+    let spans: Vec<_> = slices.iter().map(|slice| (slice.index, slice.start_ns, slice.end_ns)).collect();
+    assert_eq!(spans, [(0, 0, 7), (1, 7, 10)]);
+    assert_eq!((slices[0].allocs.len(), slices[0].frees.len()), (1, 0));
+    assert_eq!(slices[1].frees[0].birth, 0);
+    let said = chunks.iter().rev().find_map(|(_, chunk)| match chunk {
+        RecordingChunk::Status(facts) => facts.iter().find(|fact| fact.name == "teardown_slice"),
+        _ => None,
+    });
+    assert_eq!(said.map(|fact| &fact.value), Some(&FactValue::Int(1)));
 }

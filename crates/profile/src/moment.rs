@@ -1,8 +1,10 @@
 //! At which moment a process's memory is looked at where the user names none.
 //!
-//! A process that exits tears its objects down first, so its last live set is empty and says nothing. What counts is
-//! what it held shortly before: the fullest of the last boundaries between slices, or its high-water mark if that
-//! lies there.
+//! A Python that exits tears its objects down first, so its last live set is empty and says nothing. What counts is what it held
+//! when it began to: a slice ends there. Where that was not seen (a program in C, many that exit at once), it is the fullest of the
+//! last boundaries between slices, or the high-water mark if that lies there.
+//!
+//! A process that ended before the others holds nothing, unless it ended with them: while the whole tree was shut down.
 
 use crate::Selection;
 use heapray_capture::{Recording, Task};
@@ -11,7 +13,7 @@ use heapray_wire::TaskEnd;
 /// Part of a life that counts as its end.
 const TAIL_PART: f64 = 0.1;
 /// Shortest and longest such end.
-const TAIL_NS_MIN: u64 = 2_000_000_000;
+const TAIL_NS_MIN: u64 = 5_000_000_000;
 const TAIL_NS_MAX: u64 = 30_000_000_000;
 
 /// A moment in the life of one process.
@@ -27,16 +29,16 @@ pub enum Moment {
 
 /// The moment of each task of a recording, for the end of it all.
 pub(crate) fn last_moments(recording: &Recording, selection: &Selection) -> Vec<Moment> {
-    let end = recording.tasks.iter().map(|task| end_ns(recording, task)).max().unwrap_or(0);
+    let shutdown = shutdown_ns(recording);
     let alone = selection.counts_inherited() || recording.tasks.len() == 1;
     let moment = |task: &Task| {
         let ended = end_ns(recording, task);
         // What it held went with its old program; the new one is a task of its own.
-        let is_replaced = task.end.as_ref().is_some_and(|end| end.reason == "exec");
+        let is_replaced = task.end.as_ref().is_some_and(|end| end.reason == TaskEnd::EXEC);
         if is_replaced && !alone {
             return Moment::Gone;
         }
-        if !alone && task.end.is_some() && ended.saturating_add(tail(end)) < end {
+        if !alone && has_ended(task) && ended <= shutdown {
             return Moment::Gone;
         }
         last_moment(recording, task, selection)
@@ -44,8 +46,28 @@ pub(crate) fn last_moments(recording: &Recording, selection: &Selection) -> Vec<
     recording.tasks.iter().map(moment).collect()
 }
 
+/// Behind which moment processes end because all do: at most a tail before the end, and no sooner than the last start of a process. The
+/// end itself where some process runs on.
+fn shutdown_ns(recording: &Recording) -> u64 {
+    let end = recording.tasks.iter().map(|task| end_ns(recording, task)).max().unwrap_or(0);
+    if !recording.tasks.iter().all(has_ended) {
+        return end;
+    }
+    let last_start = recording.tasks.iter().map(start_ns).max().unwrap_or(0);
+    end.saturating_sub(tail(end)).max(last_start)
+}
+
+/// Whether a process ended, and not only its recording.
+fn has_ended(task: &Task) -> bool {
+    task.end.as_ref().is_some_and(|end| end.reason != "detached" && end.reason != "stopped")
+}
+
+fn start_ns(task: &Task) -> u64 {
+    task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
+}
+
 /// When the recording of a task ended, or where it is now.
-fn end_ns(recording: &Recording, task: &Task) -> u64 {
+pub(crate) fn end_ns(recording: &Recording, task: &Task) -> u64 {
     task.end.as_ref().map_or(recording.end_ns(), |end| end.t_ns)
 }
 
@@ -55,14 +77,15 @@ fn tail(life_ns: u64) -> u64 {
 
 fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Moment {
     let last = task.slices.last_index().map_or(0, |last| last + 1);
-    let Some(end) = task.end.as_ref().filter(|end| tears_down(&end.reason)) else {
-        return match &task.end {
-            Some(_) => Moment::Boundary(last),
-            None => Moment::Boundary(recording.slice_times.len() as u32),
-        };
-    };
-    let born = task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
-    let from = end.t_ns.saturating_sub(tail(end.t_ns.saturating_sub(born)));
+    let Some(end) = &task.end else { return Moment::Boundary(recording.slice_times.len() as u32) };
+    match task.int("teardown_slice") {
+        Some(slice) if slice >= 0 => return Moment::Boundary((slice as u32).min(last)),
+        // It ended by itself without its interpreter, or was killed.
+        Some(-1) => return Moment::Boundary(last),
+        _ if !tears_down(&end.reason) => return Moment::Boundary(last),
+        _ => {}
+    }
+    let from = end.t_ns.saturating_sub(tail(end.t_ns.saturating_sub(start_ns(task))));
     if task.peak.as_ref().is_some_and(|peak| peak.t_ns >= from) {
         return Moment::Peak;
     }
@@ -103,7 +126,7 @@ fn fullest(recording: &Recording, task: &Task, selection: &Selection, from_ns: u
 
 #[cfg(test)]
 mod tests {
-    use heapray_wire::{AllocRow, LiveRow, Slice};
+    use heapray_wire::{AllocRow, Fact, FactValue, LiveRow, Slice};
 
     use super::*;
     use crate::{Filter, Paths};
@@ -130,12 +153,55 @@ mod tests {
         }
     }
 
+    fn int(name: &str, value: i64) -> Fact {
+        Fact { name: name.to_owned(), value: FactValue::Int(value) }
+    }
+
+    fn moments(recording: &Recording) -> Vec<Moment> {
+        last_moments(recording, &Selection::new(recording, &Filter::default(), &Paths::default()))
+    }
+
     #[test]
     fn a_process_that_may_have_freed_all_is_looked_at_before() {
         for (reason, boundary) in [("exited", 5), (TaskEnd::UNSEEN, 5), ("killed", 6), ("detached", 6)] {
-            let recording = recording(reason);
-            let selection = Selection::new(&recording, &Filter::default(), &Paths::default());
-            assert_eq!(last_moments(&recording, &selection), [Moment::Boundary(boundary)], "{reason}");
+            assert_eq!(moments(&recording(reason)), [Moment::Boundary(boundary)], "{reason}");
         }
+    }
+
+    #[test]
+    fn a_process_whose_interpreter_ended_is_looked_at_there() {
+        for (slice, boundary) in [(3, 3), (6, 6), (-1, 6), (-2, 5)] {
+            let mut recording = recording("exited");
+            recording.tasks[0].status.push(int("teardown_slice", slice));
+            assert_eq!(moments(&recording), [Moment::Boundary(boundary)], "slice {slice}");
+        }
+    }
+
+    /// Processes by begin and end, the latter in s and with its reason.
+    fn family(members: &[(u64, Option<(u64, &str)>)]) -> Vec<bool> {
+        let mut family = recording("killed");
+        let first = family.tasks.remove(0);
+        for (start, end) in members {
+            let end = end.map(|(end, reason)| TaskEnd { t_ns: end * SECOND, reason: reason.into(), code: 0 });
+            let facts = vec![int("start_ns", (start * SECOND) as i64)];
+            family.tasks.push(Task { facts, end, ..first.clone() });
+        }
+        family.slice_times = (0..20).map(|index| (index * SECOND, (index + 1) * SECOND)).collect();
+        moments(&family).into_iter().map(|moment| moment == Moment::Gone).collect()
+    }
+
+    #[test]
+    fn who_ended_before_the_others_holds_nothing() {
+        let (exited, killed) = (|at| Some((at, "exited")), |at| Some((at, "killed")));
+        // All end together, one long before.
+        assert_eq!(family(&[(0, exited(20)), (1, killed(19)), (1, exited(8))]), [false, false, true]);
+        // One after the other: only the last is part of the end.
+        assert_eq!(
+            family(&[(0, exited(20)), (17, exited(18)), (18, exited(19)), (19, exited(20))]),
+            [false, true, true, false]
+        );
+        // Who runs on has not ended, and the others are gone.
+        assert_eq!(family(&[(0, None), (1, exited(19))]), [false, true]);
+        assert_eq!(family(&[(0, Some((20, "detached"))), (1, exited(19))]), [false, true]);
     }
 }

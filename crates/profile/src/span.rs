@@ -1,6 +1,6 @@
 //! From the times that a user names to slices, for each process.
 
-use crate::moment::last_moments;
+use crate::moment::{end_ns, last_moments};
 use crate::{Moment, Selection};
 use heapray_capture::{Recording, Task};
 
@@ -22,7 +22,7 @@ pub struct Span {
     pub from: u32,
     /// The first slice behind it.
     pub to: u32,
-    /// Begin and end, ns since the recording's start: without a named end that of the recording, to which allocations are counted.
+    /// Begin and end, ns since the recording's start: without a named end that of the processes, to which allocations are counted.
     pub ns: (u64, u64),
     /// Whether the user named its begin.
     pub from_asked: bool,
@@ -58,10 +58,12 @@ pub fn span(recording: &Recording, selection: &Selection, from: Option<Time>, to
     // Half of one slice is none of it: what is too short for a begin is looked at whole.
     let is_whole = from.is_none() && from_boundary == to_boundary;
     let from_boundary = if is_whole { 0 } else { from_boundary };
+    let all = || selection.tasks(recording).map(|(_, task)| end_ns(recording, task)).max().unwrap_or(0);
+    let from_ns = time_of(recording, from_boundary);
     Span {
         from: from_boundary,
         to: to_boundary,
-        ns: (time_of(recording, from_boundary), if to.is_some() { end } else { recording.end_ns() }),
+        ns: (from_ns, if to.is_some() { end } else { all().max(from_ns) }),
         from_asked: from.is_some(),
         to_asked: to.is_some(),
         moments,

@@ -188,6 +188,8 @@ pub struct TaskEnd {
 }
 
 impl TaskEnd {
+    /// The reason where the process executed another program.
+    pub const EXEC: &str = "exec";
     /// The reason where its parent took its exit status before anybody else could look.
     pub const UNSEEN: &str = "ended, nobody saw how";
 }

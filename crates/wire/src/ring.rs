@@ -19,6 +19,7 @@
 //! since the ring was made and never wrap; a cell lies at `count & (n_cells - 1)`. `head` is stored (release) after
 //! a whole record, so that a process that is killed leaves whole records only.
 
+mod cell_error;
 pub mod cells;
 
 use core::mem::{offset_of, size_of};
@@ -27,7 +28,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of the control area: `hrayring` read as a little-endian number.
 pub const RING_MAGIC: u64 = u64::from_le_bytes(*b"hrayring");
 /// Version of everything in this file; agent and collector are built together and must agree.
-pub const RING_VERSION: u32 = 1;
+pub const RING_VERSION: u32 = 2;
 /// Bytes of the control area: the [`Control`] struct and the claims of all slots.
 pub const CONTROL_BYTES: usize = 8192;
 /// Offset of the window in a slot.
@@ -128,6 +129,8 @@ pub struct Control {
     pub file_inode: AtomicU64,
     /// Claims that found no free slot.
     pub refused_claims: AtomicU64,
+    /// Programs that were executed unrecorded, because who did so cannot read the agent's file: in another root, or as another user.
+    pub unreachable: AtomicU64,
     /// Seed of the agents' random numbers, mixed with nothing else, so that a run can be repeated; 0: from the clock.
     pub seed: AtomicU64,
 }
@@ -202,8 +205,10 @@ pub struct SlotHeader {
     /// 0, or: window or temporaries ([`EMPTYING_TEMPORARIES`] is set) are being moved into the ring, and all of them are in it once
     /// `head` has come to this count. Who reads them after the process's death then takes them once, from either place.
     pub emptying: AtomicU64,
+    /// When the slot was taken, by the monotonic clock, in nanoseconds.
+    pub started_ns: AtomicU64,
     /// Keeps the counters apart from `head`.
-    pub pad: [AtomicU64; 4],
+    pub pad: [AtomicU64; 3],
     /// Cells written; stored by the process after whole records.
     pub head: AtomicU64,
     /// Keeps `head` and `tail` on lines of their own.

@@ -38,6 +38,8 @@ pub(crate) struct Python {
     own: Answer,
     /// Address of the runtime's newest interpreter, which the main one's follows; 0 unknown.
     interpreters: u64,
+    /// Address of the word in which the runtime notes the thread that ends it; 0 unknown.
+    pub(crate) finalizing: u64,
 }
 
 impl Python {
@@ -66,9 +68,9 @@ impl Python {
         let current = unsafe { core::mem::transmute::<usize, Answer>(symbols.current_tstate as usize) };
         // SAFETY: as above.
         let own = unsafe { core::mem::transmute::<usize, Answer>(symbols.own_tstate as usize) };
-        let interpreters = match symbols.runtime {
+        let of_runtime = |offset: u32| match symbols.runtime {
             0 => 0,
-            runtime => runtime + u64::from(layout.runtime_interpreters_head),
+            runtime => runtime + u64::from(offset),
         };
         Some(Python {
             codes: codes::Shape { layout, code_type: symbols.code_type },
@@ -76,7 +78,8 @@ impl Python {
             version_hex,
             current,
             own,
-            interpreters,
+            interpreters: of_runtime(layout.runtime_interpreters_head),
+            finalizing: of_runtime(layout.runtime_finalizing),
         })
     }
 

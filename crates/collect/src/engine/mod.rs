@@ -5,6 +5,7 @@
 
 mod chunks;
 mod cohort;
+mod early;
 mod live;
 mod names;
 mod process;
@@ -26,8 +27,8 @@ pub use tables::LoadedObject;
 
 use cohort::CohortKey;
 use names::{Names, Speaker};
-use process::{Core, Moment, Process};
-use rows::SliceRows;
+use process::{Core, Ending, Moment, Process};
+use rows::{SliceRows, Span};
 
 /// A chunk, and the number of the process that it belongs to (0 for chunks of the file).
 pub type Numbered = (u16, RecordingChunk);
@@ -48,6 +49,9 @@ struct Pending {
     t_ns: u64,
 }
 
+/// Most slices that end because an interpreter does, before the next ends by itself: programs may start many others.
+const ENDED_MAX: u32 = 4;
+
 /// How long a child may take from its fork to its first word.
 const FORK_PATIENCE_NS: u64 = 10_000_000_000;
 
@@ -61,6 +65,8 @@ pub struct Engine {
     pending: BTreeMap<(u32, u64), Pending>,
     slice: u32,
     start_ns: u64,
+    /// Slices that ended since the last was written.
+    n_ended: u32,
     out: Vec<Numbered>,
 }
 
@@ -74,6 +80,7 @@ impl Engine {
             pending: BTreeMap::new(),
             slice: 0,
             start_ns: 0,
+            n_ended: 0,
             out: Vec::new(),
         }
     }
@@ -102,12 +109,51 @@ impl Engine {
     /// Takes records of a process, drained at `t_ns`; answers how many cells they were, less than all only where the
     /// last record is cut. Records of a process that has ended are dropped.
     pub fn cells(&mut self, number: u32, cells: &[Cell], t_ns: u64) -> usize {
+        let mut taken = 0;
+        loop {
+            let slice = self.slice;
+            let Some(process) = self.process(number) else { return cells.len() };
+            taken += process.cells(&cells[taken..], Moment { t_ns, slice });
+            let forks = std::mem::take(&mut process.forks);
+            let is_ending = process.ending == Some(Ending::Begins);
+            self.pending
+                .extend(forks.into_iter().map(|(mark, core)| ((number, mark), Pending { core, t_ns })));
+            if !is_ending {
+                return taken;
+            }
+            self.begin_end(number, t_ns);
+        }
+    }
+
+    /// The interpreter of a process begins to end: what the process held until now is not to be mixed with what is freed then.
+    fn begin_end(&mut self, number: u32, t_ns: u64) {
+        let may_end = self.n_ended < ENDED_MAX;
+        if may_end {
+            let span = self.next_slice(t_ns);
+            self.processes.iter_mut().flatten().for_each(|process| process.end_slice(&span));
+            self.n_ended += 1;
+        }
+        let ending = if may_end { Ending::From(self.slice) } else { Ending::Somewhere };
+        if let Some(process) = self.process(number) {
+            process.ending = Some(ending);
+        }
+    }
+
+    /// Begins the next slice; answers the one that ends.
+    fn next_slice(&mut self, t_ns: u64) -> Span {
+        let span = Span { index: self.slice, times: (self.start_ns, t_ns.max(self.start_ns)) };
+        self.start_ns = span.times.1;
+        self.slice = (self.slice + 1).min(Slice::MAX - 1);
+        span
+    }
+
+    /// Takes records of a process that stands still from where its agent keeps them before it puts them into the ring. When they come
+    /// from there, as the first that come, they are passed over.
+    pub fn early_cells(&mut self, number: u32, cells: &[Cell], t_ns: u64) {
         let slice = self.slice;
-        let Some(process) = self.process(number) else { return cells.len() };
-        let taken = process.cells(cells, Moment { t_ns, slice });
-        let forks = std::mem::take(&mut process.forks);
-        self.pending.extend(forks.into_iter().map(|(mark, core)| ((number, mark), Pending { core, t_ns })));
-        taken
+        if let Some(process) = self.process(number) {
+            process.early_cells(cells, Moment { t_ns, slice });
+        }
     }
 
     /// Loaded objects of a process whose code was first seen on a stack since this was asked last: their files will be needed.
@@ -198,18 +244,18 @@ impl Engine {
 
     /// Ends the slice at `t_ns`: writes what happened in it, and the end of processes that have ended.
     pub fn end_slice(&mut self, t_ns: u64, native: &mut dyn NativeNames) {
-        let span = Span { index: self.slice, times: (self.start_ns, t_ns.max(self.start_ns)) };
+        let span = self.next_slice(t_ns);
+        self.n_ended = 0;
         self.each(native, |process, writer| {
+            process.end_slice(&span);
             writer.events(process);
-            writer.slice(process, &span);
+            writer.slices(process, &span);
             process.core.trim();
         });
         for process in &mut self.processes {
             process.take_if(|process| process.end.is_some());
         }
         self.pending.retain(|_, pending| pending.t_ns + FORK_PATIENCE_NS > t_ns);
-        self.start_ns = span.times.1;
-        self.slice = (self.slice + 1).min(Slice::MAX - 1);
     }
 
     /// Writes something of each process, and before it the names that it needs.
@@ -240,12 +286,6 @@ impl Engine {
     fn process(&mut self, number: u32) -> Option<&mut Process> {
         self.processes.get_mut(number as usize)?.as_mut()
     }
-}
-
-/// A slice that ends.
-struct Span {
-    index: u32,
-    times: (u64, u64),
 }
 
 /// Gives chunks of one process.
@@ -285,20 +325,21 @@ impl Writer<'_> {
         self.put(RecordingChunk::Events(events));
     }
 
-    fn slice(&mut self, process: &mut Process, span: &Span) {
+    /// Writes the slices of a process that have ended, `last` being the newest.
+    fn slices(&mut self, process: &mut Process, last: &Span) {
         if let Some((parent, live)) = process.inherited.take() {
             let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
             self.put(RecordingChunk::Inherited(Inherited { parent, rows }));
         }
-        let mut rows = SliceRows::default();
-        process.core.cohorts.end_slice(|cohort| rows.take(cohort, span.index));
-        let is_first = std::mem::take(&mut process.is_new);
-        let tells = !rows.is_empty() || is_first || process.end.is_some();
-        if tells {
-            let slice = rows.finish(span.index, span.times, self.translator(&mut process.core));
-            self.put(RecordingChunk::Slice(slice));
+        let mut tells = std::mem::take(&mut process.is_new) || process.end.is_some();
+        for (span, rows) in std::mem::take(&mut process.ended) {
+            if !rows.is_empty() || tells && span.index == last.index {
+                let slice = rows.finish(&span, self.translator(&mut process.core));
+                self.put(RecordingChunk::Slice(slice));
+                tells = true;
+            }
         }
-        if process.peak_is_due(span.index) {
+        if process.peak_is_due(last.index) {
             self.peak(process);
         }
         if !process.readings.is_empty() {
@@ -323,6 +364,13 @@ impl Writer<'_> {
 }
 
 impl Process {
+    /// Keeps what happened in a slice that ends, to be written.
+    fn end_slice(&mut self, span: &Span) {
+        let mut rows = SliceRows::default();
+        self.core.cohorts.end_slice(|cohort| rows.take(cohort, span.index));
+        self.ended.push((*span, rows));
+    }
+
     /// Whether the peak is to be written at the end of slice `index`; notes that it is.
     fn peak_is_due(&mut self, index: u32) -> bool {
         let bytes = self.core.cohorts.high.peak_bytes;
@@ -356,6 +404,14 @@ impl Process {
             int("n_stack_nodes", self.core.tables.n_nodes() as u64),
             int("live_blocks", self.core.n_blocks()),
         ]);
+        facts.extend(self.ending.map(|ending| Fact {
+            name: "teardown_slice".to_owned(),
+            value: FactValue::Int(match ending {
+                Ending::Not | Ending::Begins => -1,
+                Ending::From(slice) => slice.into(),
+                Ending::Somewhere => -2,
+            }),
+        }));
         facts
     }
 }

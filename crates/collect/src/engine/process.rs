@@ -8,9 +8,11 @@ use heapray_wire::ring::cells::{Record, TAG_ALLOC, TAG_FREE, decode};
 use heapray_wire::{EventRow, Fact, TaskEnd, allocator};
 
 use super::cohort::{CohortKey, Cohorts};
+use super::early::Early;
 use super::live::{Block, LiveMap, WARM};
 use super::names::Memo;
 use super::ranges::Ranges;
+use super::rows::{SliceRows, Span};
 use super::sizes::Sizes;
 use super::tables::{LoadedObject, Tables};
 use super::weight::Sum;
@@ -56,6 +58,19 @@ struct Site {
     cohort: u32,
 }
 
+/// Whether the interpreter of a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is up, as far as was told.
+    Not,
+    /// It has begun to end just now: a slice is to end here.
+    Begins,
+    /// It ends; what it frees is in slices from this one on.
+    From(u32),
+    /// It ends, but no slice could be ended for that.
+    Somewhere,
+}
+
 /// When something happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -87,6 +102,12 @@ pub(crate) struct Process {
     pub(crate) inherited: Option<(u32, Vec<(CohortKey, Sum)>)>,
     /// Marks at which it forked, not yet fetched by the engine.
     pub(crate) forks: Vec<(u64, Core)>,
+    /// Taken before they were in the ring.
+    pub(crate) early: Early,
+    /// Where its interpreter is at; `None` where nobody watches that.
+    pub(crate) ending: Option<Ending>,
+    /// Slices that have ended and are not written yet.
+    pub(crate) ended: Vec<(Span, SliceRows)>,
     /// Loadings whose code was seen on a stack, and of these the ones not yet fetched by the engine.
     seen_code: HashSet<u64>,
     pub(crate) new_code: Vec<Arc<LoadedObject>>,
@@ -161,13 +182,56 @@ impl Process {
             is_new: true,
             inherited: None,
             forks: Vec::new(),
+            early: Early::default(),
+            ending: None,
+            ended: Vec::new(),
             seen_code: HashSet::new(),
             new_code: Vec::new(),
         }
     }
 
-    /// Takes records; answers how many cells they were. Less than all only where the last record is cut.
+    /// Takes records; answers how many cells they were. Less than all only where the last record is cut, or where the interpreter
+    /// begins to end.
     pub(crate) fn cells(&mut self, cells: &[Cell], now: Moment) -> usize {
+        let mut at = 0;
+        while !self.early.is_empty() && at < cells.len() {
+            let n = self.late(&cells[at..], now);
+            at += n;
+            if n == 0 || self.ending == Some(Ending::Begins) {
+                return at;
+            }
+        }
+        at + self.new_cells(&cells[at..], now)
+    }
+
+    /// Takes records of a process that stands still before they are in the ring.
+    pub(crate) fn early_cells(&mut self, cells: &[Cell], now: Moment) {
+        if self.early.is_empty() {
+            self.new_cells(cells, now);
+            self.early = Early::of(cells);
+        }
+    }
+
+    /// Takes what is new of one record, while some were taken early; 0 where it is cut.
+    fn late(&mut self, cells: &[Cell], now: Moment) -> usize {
+        let n = match decode(cells) {
+            Ok((record, n)) => {
+                if let Some(rest) = self.early.rest(record, n) {
+                    self.record(rest, now);
+                }
+                n
+            }
+            Err(_) => self.rare(cells, now),
+        };
+        if self.early.is_empty() {
+            for addr in self.early.take_missing() {
+                self.free(addr, now);
+            }
+        }
+        n
+    }
+
+    fn new_cells(&mut self, cells: &[Cell], now: Moment) -> usize {
         let mut at = 0;
         let mut warm = if self.core.live.len() > WARM_FROM { 0 } else { usize::MAX };
         while let Some(cell) = cells.get(at) {
@@ -190,9 +254,10 @@ impl Process {
                 self.alloc_one(low, born, now);
                 at += 1;
             } else {
-                match self.rare(&cells[at..], now) {
-                    0 => break,
-                    n => at += n,
+                let n = self.rare(&cells[at..], now);
+                at += n;
+                if n == 0 || self.ending == Some(Ending::Begins) {
+                    break;
                 }
             }
         }
@@ -252,6 +317,9 @@ impl Process {
                 self.forks.push((mark, core));
             }
             Record::State { .. } => {}
+            Record::Ending { ending } => {
+                self.ending = Some(if ending == 0 { Ending::Not } else { Ending::Begins });
+            }
             described => {
                 if let Record::Node { kind: NodeKind::Native, a: ip, .. } = described {
                     self.see_code(ip);

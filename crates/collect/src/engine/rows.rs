@@ -5,6 +5,14 @@ use heapray_wire::{AllocRow, FreeRow, LiveRow, Slice};
 use super::cohort::{Cohort, CohortKey};
 use super::weight::Sum;
 
+/// A slice that ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) index: u32,
+    /// Begin and end, ns since the recording's start.
+    pub(crate) times: (u64, u64),
+}
+
 /// Rows of one process and slice while they are gathered; nodes are the agent's until `with_nodes`.
 #[derive(Default)]
 pub(crate) struct SliceRows {
@@ -45,12 +53,8 @@ impl SliceRows {
     }
 
     /// The slice's chunk, with every node replaced.
-    pub(crate) fn finish(
-        mut self,
-        index: u32,
-        (start_ns, end_ns): (u64, u64),
-        node: impl FnMut(u32) -> u32,
-    ) -> Slice {
+    pub(crate) fn finish(mut self, span: &Span, node: impl FnMut(u32) -> u32) -> Slice {
+        let Span { index, times: (start_ns, end_ns) } = *span;
         let mut node = node;
         for row in &mut self.allocs {
             row.node = node(row.node);

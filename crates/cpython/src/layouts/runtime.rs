@@ -9,6 +9,8 @@ layout! {
     pub struct RuntimeLayout {
         /// `_PyRuntimeState`: newest interpreter.
         pub runtime_interpreters_head: u32,
+        /// The thread that ends the runtime (`Py_FinalizeEx`), 0 while none does.
+        pub runtime_finalizing: u32,
         /// `PyInterpreterState`: next interpreter.
         pub interp_next: u32,
         /// Its number; 0 is the main interpreter.

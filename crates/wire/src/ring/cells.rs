@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+pub use super::cell_error::CellError;
 use crate::ring::{CELL_BYTES, MAX_PAYLOAD_BYTES};
 
 /// A cell as both sides copy it.
@@ -37,6 +38,8 @@ pub const TAG_FORKING: u8 = 0x09;
 pub const TAG_LOST: u8 = 0x0a;
 /// Tag of [`Record::State`].
 pub const TAG_STATE: u8 = 0x0b;
+/// Tag of [`Record::Ending`].
+pub const TAG_ENDING: u8 = 0x0c;
 /// Tag of an allocation of less than 4 GiB, plus the allocator.
 pub const TAG_ALLOC: u8 = 0x10;
 /// Tag of a larger allocation, plus the allocator.
@@ -275,26 +278,11 @@ pub enum Record {
         /// 1 or 0.
         recording: u64,
     },
-}
-
-/// Cells that do not make a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CellError {
-    /// The cells end inside a record.
-    #[error("a record of the ring is cut: {have} of {need} cells")]
-    Cut {
-        /// Cells there are.
-        have: usize,
-        /// Cells it takes.
-        need: usize,
-    },
-    /// A tag, allocator or kind that there is not.
-    #[error("cell {a:#018x} {b:#018x} is of no known kind")]
-    Unknown {
-        /// First word.
-        a: u64,
-        /// Second word.
-        b: u64,
+    /// The interpreter ends (1): from here on it frees what the program still held. Or it does not (0), as the first such record of a
+    /// process says whose interpreter is watched.
+    Ending {
+        /// 1 or 0.
+        ending: u64,
     },
 }
 
@@ -379,6 +367,12 @@ pub const fn state(recording: u64) -> Cell {
     cell(TAG_STATE, recording, 0)
 }
 
+/// The interpreter ends, or is up.
+#[inline]
+pub const fn ending(ending: u64) -> Cell {
+    cell(TAG_ENDING, ending, 0)
+}
+
 /// Cells that a payload of `n_bytes` takes after the first one.
 #[inline]
 pub const fn payload_cells(n_bytes: usize) -> usize {
@@ -412,6 +406,7 @@ pub fn decode(cells: &[Cell]) -> Result<(Record, usize), CellError> {
         TAG_FORKING => (Record::Forking { mark: low }, 1),
         TAG_LOST => (Record::Lost { n_events: low, n_frees: first.b }, 1),
         TAG_STATE => (Record::State { recording: low }, 1),
+        TAG_ENDING => (Record::Ending { ending: low }, 1),
         0x10..0x20 => {
             let allocator = allocator(u64::from(tag - TAG_ALLOC))?;
             (Record::Alloc { allocator, ptr: low, node, size: first.b & 0xffff_ffff }, 1)
@@ -541,6 +536,7 @@ mod tests {
         check(&[forking(77)], Record::Forking { mark: 77 });
         check(&[lost(3, 4)], Record::Lost { n_events: 3, n_frees: 4 });
         check(&[state(1)], Record::State { recording: 1 });
+        check(&[ending(1)], Record::Ending { ending: 1 });
         check(
             &payload(TAG_TEXT, 2, b"a text of more than sixteen bytes"),
             Record::Text { id: 2, text: b"a text of more than sixteen bytes".to_vec() },

@@ -7,6 +7,7 @@ use crate::layouts::runtime::{
 /// See the module.
 pub(in crate::layouts) const V3_10: RuntimeLayout = RuntimeLayout {
     runtime_interpreters_head: 32,
+    runtime_finalizing: 16,
     interp_next: 0,
     interp_id: 24,
     interp_threads_head: 8,

@@ -7,6 +7,7 @@ use crate::layouts::runtime::{
 /// See the module.
 pub(in crate::layouts) const V3_12: RuntimeLayout = RuntimeLayout {
     runtime_interpreters_head: 40,
+    runtime_finalizing: 24,
     interp_next: 0,
     interp_id: 8,
     interp_threads_head: 72,

@@ -7,6 +7,7 @@ use crate::layouts::runtime::{
 /// See the module.
 pub(in crate::layouts) const V3_14_5: RuntimeLayout = RuntimeLayout {
     runtime_interpreters_head: 808,
+    runtime_finalizing: 784,
     interp_next: 7272,
     interp_id: 7280,
     interp_threads_head: 7344,
@@ -170,6 +171,7 @@ pub(super) const THREAD_ROOTS: &[Root] = &[
 #[rustfmt::skip]
 const DEBUG_OFFSETS: &[DebugOffset] = &[
     DebugOffset { name: "runtime_interpreters_head", at: 40 },
+    DebugOffset { name: "runtime_finalizing", at: 32 },
     DebugOffset { name: "interp_next", at: 64 },
     DebugOffset { name: "interp_id", at: 56 },
     DebugOffset { name: "interp_threads_head", at: 72 },
