@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 use heapray_wire::ring::CONTROL_VARIABLE;
 
+use crate::kernel::can_read;
 use crate::mem::{load, store, text};
 
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
@@ -27,6 +28,13 @@ struct Kept {
 pub(crate) struct Own {
     file: [u8; MAX_BYTES],
     control: [u8; MAX_BYTES],
+}
+
+impl Own {
+    /// Whether the loader of a program that this process executes will find the agent: it may have another root or user by now.
+    pub(crate) fn is_reachable(&self) -> bool {
+        can_read(&self.file) && self.control.get(CONTROL_VARIABLE.len() + 1..).is_some_and(can_read)
+    }
 }
 
 // SAFETY: written once before `is_set`, read after it.

@@ -88,6 +88,15 @@ pub(crate) fn read_file<'a>(path: &[u8], buffer: &'a mut [u8]) -> &'a mut [u8] {
     &mut buffer[..len]
 }
 
+/// Whether the file at `path` (which ends with a zero) can be read here, by whoever this process is now.
+pub(crate) fn can_read(path: &[u8]) -> bool {
+    let fd = call(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]);
+    if !is_error(fd) {
+        close(fd);
+    }
+    !is_error(fd)
+}
+
 /// Closes a descriptor.
 pub(crate) fn close(fd: isize) {
     call(nr::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);

@@ -103,11 +103,15 @@ fn map_slot_over(control_addr: usize, idx: usize, slot_addr: usize) -> bool {
     is_moved
 }
 
-/// Whether programs that this process starts are to be recorded.
+/// Whether programs that this process starts are to be recorded, and can be.
 fn follows() -> bool {
-    control().flags.load(Relaxed) & FLAG_FOLLOW_EXEC != 0
-        && control().stop.load(Relaxed) == 0
-        && with_agent().is_some()
+    let is_asked = control().flags.load(Relaxed) & FLAG_FOLLOW_EXEC != 0 && control().stop.load(Relaxed) == 0;
+    let Some(own) = with_agent().filter(|_| is_asked) else { return false };
+    let is_reachable = own.is_reachable();
+    if !is_reachable {
+        control().unreachable.fetch_add(1, Relaxed);
+    }
+    is_reachable
 }
 
 /// Calls `real`, whose argument `at` is an environment, with the agent added to that.

@@ -188,6 +188,11 @@ pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> Stri
     if summary.refused > 0 {
         line.push_str(&format!(", {} processes found no room", heapray_report::thousands(summary.refused)));
     }
+    if summary.unreachable > 0 {
+        let (n, s) = (summary.unreachable, if summary.unreachable == 1 { "" } else { "s" });
+        let n = heapray_report::thousands(n);
+        line.push_str(&format!(", {n} program{s} executed in another root or as another user not recorded"));
+    }
     // Of very few events none was timed.
     if summary.hook_ns > 0 {
         let hooks = heapray_report::short_time(summary.hook_ns as f64 / 1e9);
