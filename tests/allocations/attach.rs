@@ -114,6 +114,9 @@ fn what_is_allocated_while_attached_is_recorded_and_nothing_is_left() {
         scene.grow();
         let attach = Attach::start(&scene.target, &scene.file(), EXACT);
         scene.grow();
+        // Nobody else may write into the file meanwhile.
+        let file = scene.file();
+        one_line_error(&heapray(["run", "-f", "-o", &file, "--", "true"]), &[&file, "another heapray"]);
         scene.grow();
         let pid = scene.target.pid().to_string();
         let detached = heapray(["detach", &pid]);

@@ -62,6 +62,7 @@ fn begin(start: &Start) -> i64 {
     let version = unsafe { agent.stacks.set_python(&symbols) };
     agent.begin(start.slot_idx, start.slot as usize);
     header().python_hex.store(version, Relaxed);
+    header().has_other_python.store(u32::from(version == 0 && symbols.get_version != 0), Relaxed);
     drop(agent);
     sampler::restart();
     domains::install(&symbols);

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use heapray_collect::{Level, Mode, Plan, RssLimit, Summary};
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -147,6 +147,15 @@ pub(crate) fn seed() -> u64 {
     std::env::var("HEAPRAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// Empties a file that no other recording is being written to, and keeps others from doing so.
+fn take_over(file: &File) -> anyhow::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => bail!("another heapray is recording into it; give another name"),
+        // A file system without locks.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file.set_len(0)?),
+    }
+}
+
 /// Opens the file of a recording; `name` and `pid` make up its name where none was given.
 pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Result<(PathBuf, File)> {
     let path = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("heapray-{name}-{pid}.hr")));
@@ -154,12 +163,16 @@ pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Resul
     options.write(true);
     let is_special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
     if flags.force || is_special {
-        options.create(true).truncate(true);
+        options.create(true).truncate(false);
     } else {
         options.create_new(true);
     }
     match options.open(&path) {
-        Ok(file) => Ok((path, file)),
+        Ok(file) if is_special => Ok((path, file)),
+        Ok(file) => {
+            take_over(&file).with_context(|| format!("cannot write {}", path.display()))?;
+            Ok((path, file))
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("cannot write {}: it exists; give another name, or --force to overwrite it", path.display())
         }
@@ -188,23 +201,53 @@ pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> Stri
     if summary.refused > 0 {
         line.push_str(&format!(", {} processes found no room", heapray_report::thousands(summary.refused)));
     }
-    if summary.unreachable > 0 {
-        let (n, s) = (summary.unreachable, if summary.unreachable == 1 { "" } else { "s" });
-        let n = heapray_report::thousands(n);
-        line.push_str(&format!(", {n} program{s} executed in another root or as another user not recorded"));
-    }
     // Of very few events none was timed.
     if summary.hook_ns > 0 {
         let hooks = heapray_report::short_time(summary.hook_ns as f64 / 1e9);
         line.push_str(&format!(", {hooks} in hooks"));
     }
-    line.push_str(&format!(" of {seconds:.1} s\n"));
+    line.push_str(&format!(" of {seconds:.1} s"));
+    remarks(summary).iter().for_each(|remark| line.push_str(&format!("; {remark}")));
+    line.push('\n');
     line
+}
+
+/// What is not in a recording that its user may expect there.
+fn remarks(summary: &Summary) -> Vec<String> {
+    let n_of = |n: u64, word: &str, plural: &str| {
+        (n > 0)
+            .then(|| format!("{} {word}{}", heapray_report::thousands(n), if n == 1 { "" } else { plural }))
+    };
+    let unreachable = n_of(summary.unreachable, "program", "s")
+        .map(|programs| format!("{programs} executed in another root or as another user not recorded"));
+    let other = n_of(summary.other_pythons, "process", "es").map(|processes| {
+        format!("{processes} with a Python that cannot be read (its version, or free-threaded)")
+    });
+    let nothing = match (summary.n_processes, summary.never_on) {
+        (0, _) => Some("the program is linked statically, changes its user, or never began".to_owned()),
+        (_, true) => Some("the recording was never switched on".to_owned()),
+        _ => None,
+    };
+    [unreachable, other, nothing].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_recorded_is_told() {
+        let line = |summary| closing_line(Path::new("a.hr"), &summary, 1.0);
+        let all = Summary { n_processes: 2, unreachable: 1, other_pythons: 2, ..Summary::default() };
+        let told = line(all.clone());
+        assert!(
+            told.contains("; 1 program executed in another root") && told.contains("; 2 processes with a"),
+            "{told}"
+        );
+        assert!(line(Summary { never_on: true, ..all }).ends_with("; the recording was never switched on\n"));
+        assert!(line(Summary::default()).contains("linked statically"));
+        assert!(line(Summary { n_processes: 1, ..Summary::default() }).ends_with("none lost of 1.0 s\n"));
+    }
 
     fn refused(flags: &RecordFlags, words: &str) {
         let error = flags.plan(Vec::new(), true).expect_err(words);

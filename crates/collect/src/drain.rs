@@ -77,6 +77,10 @@ pub struct Summary {
     pub refused: u64,
     /// Programs that were executed in another root or as another user, where the agent could not follow.
     pub unreachable: u64,
+    /// Processes with a Python that the agent cannot read.
+    pub other_pythons: u64,
+    /// The recording was paused from its begin to its end.
+    pub never_on: bool,
 }
 
 /// A recording that is being made.
@@ -129,7 +133,10 @@ impl Drain {
             measured: Instant::now(),
             how: if plan.follow_exec { "started" } else { "attached" },
             known_ends: Vec::new(),
-            ended: Summary::default(),
+            ended: Summary {
+                never_on: shared.control().recording.load(Ordering::Relaxed) == 0,
+                ..Summary::default()
+            },
             failed: false,
             spread: Spread::new(plan.sample_interval, plan.spreads),
             rate_looked: Instant::now(),
@@ -144,12 +151,13 @@ impl Drain {
     }
 
     /// Switches the recording on where it is off, and off where it is on.
-    pub fn toggle(&self) {
+    pub fn toggle(&mut self) {
         self.set_recording(self.shared.control().recording.load(Ordering::Relaxed) == 0);
     }
 
     /// Switches the recording on or off.
-    pub fn set_recording(&self, on: bool) {
+    pub fn set_recording(&mut self, on: bool) {
+        self.ended.never_on &= !on;
         self.shared.control().recording.store(on.into(), Ordering::Release);
         // Agents look at the word when we have moved: at once, not after the next round.
         self.beat();
@@ -436,6 +444,7 @@ impl Drain {
             self.ended.lost.0 += of("lost_events");
             self.ended.lost.1 += of("lost_frees");
             self.ended.hook_ns += of("hook_ns");
+            self.ended.other_pythons += u64::from(slot.header().has_other_python.load(Ordering::Relaxed));
             self.engine.status(tenant.number, facts);
         }
         let is_over = end.reason != "stopped" && end.reason != "detached";
@@ -461,9 +470,8 @@ impl Drain {
     }
 
     /// Does what `heapray on`, `off` and `detach` ask for; whether it was the latter.
-    fn obey(&self) -> bool {
-        let control = self.shared.control();
-        match control.command.swap(COMMAND_NONE, Ordering::AcqRel) {
+    fn obey(&mut self) -> bool {
+        match self.shared.control().command.swap(COMMAND_NONE, Ordering::AcqRel) {
             COMMAND_DETACH => return true,
             COMMAND_ON if !self.failed => self.set_recording(true),
             COMMAND_OFF => self.set_recording(false),

@@ -178,8 +178,8 @@ pub struct SlotHeader {
     pub n_nodes: AtomicU32,
     /// How objects are seen: `OBJECTS_…`.
     pub objects: AtomicU32,
-    /// Keeps the words below on their own line.
-    pub reserved: [AtomicU32; 1],
+    /// 1 where there is a Python that cannot be read: another version, or free-threaded.
+    pub has_other_python: AtomicU32,
     /// Allocations and frees that were lost because the ring was full.
     pub lost_events: AtomicU64,
     /// Of these, frees: each is a false leak, so they are counted apart.

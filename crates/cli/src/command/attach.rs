@@ -15,6 +15,9 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 
+/// Children that are named at most.
+const SHOWN_CHILDREN: usize = 8;
+
 /// Options of `heapray attach`.
 #[derive(Args, Debug)]
 pub(crate) struct AttachFlags {
@@ -36,11 +39,15 @@ pub(crate) fn run(flags: &AttachFlags) -> anyhow::Result<()> {
     set.block();
     let signals = SignalQueue::new(&set).context("cannot read signals (signalfd)")?;
     let (path, file) = create(&flags.record, "attach", flags.pid)?;
+    let children = descendants(pid);
     let options = AttachOptions { shared: plan.shared(), ..AttachOptions::default() };
     let attached = attach_agent(pid, options).inspect_err(|_| {
         let _gone = std::fs::remove_file(&path);
     })?;
     let mut recording = Recording::start(flags, plan, path, attached, file)?;
+    if !children.is_empty() && !flags.record.quiet {
+        to_stderr(&unrecorded(&children));
+    }
     let outcome = recording.record(&signals);
     recording.finish(outcome)
 }
@@ -107,7 +114,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn finish(self, outcome: Outcome) -> anyhow::Result<()> {
+    fn finish(mut self, outcome: Outcome) -> anyhow::Result<()> {
         let others: Vec<i32> =
             self.drain.pids().into_iter().filter(|pid| *pid != self.attached.pid).collect();
         self.drain.set_recording(false);
@@ -153,6 +160,43 @@ fn detach(attached: Attached, others: &[i32]) -> Vec<String> {
     lines
 }
 
+/// The children of a process and theirs, as far as they can be listed, without those that have ended.
+fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = heapray_linux::children(pid).unwrap_or_default();
+    found.retain(|child| heapray_linux::stat(*child).is_ok_and(|stat| stat.state != 'Z'));
+    let deeper: Vec<i32> = found.iter().flat_map(|child| descendants(*child)).collect();
+    found.extend(deeper);
+    found
+}
+
+/// What there is to say of children that a process has when it is attached to.
+fn unrecorded(pids: &[i32]) -> String {
+    let shown: Vec<String> = pids.iter().take(SHOWN_CHILDREN).map(i32::to_string).collect();
+    let (more, them) =
+        (if pids.len() > SHOWN_CHILDREN { ", …" } else { "" }, if pids.len() == 1 { "it" } else { "each" });
+    format!(
+        "heapray: of its children only those are recorded that it forks from now on, not {}{more}; for {them}: heapray attach PID\n",
+        shown.join(", ")
+    )
+}
+
 fn shown(path: &Path) -> String {
     heapray_report::sanitize(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn children_that_run_already_are_named() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat runs");
+        let pid = child.id().cast_signed();
+        assert!(descendants(std::process::id().cast_signed()).contains(&pid));
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert!(unrecorded(&[pid]).contains(&format!("not {pid}; for it: heapray attach")));
+        assert!(unrecorded(&[7; 9]).contains("7, …; for each"));
+    }
 }
