@@ -15,7 +15,7 @@ use crate::lock;
 use crate::view;
 
 /// Longest wait of one event for room, in nanoseconds.
-const MAX_WAIT_NS: u64 = 100_000_000;
+const MAX_WAIT_NS: u64 = 1_000_000_000;
 /// How long the collector may be silent while its ring is full before the agent gives up, in nanoseconds.
 const MAX_SILENCE_NS: u64 = 1_000_000_000;
 /// One nap while waiting, in nanoseconds.

@@ -336,10 +336,14 @@ impl Places {
                 }
             };
             if let (Some(frame), false) = (frame, is_full) {
-                node = self.tree.child(node, frame).unwrap_or_else(|| {
-                    is_full = true;
-                    self.tree.child(root, Frame::cut(CutReason::TreeFull)).unwrap_or(root)
-                });
+                node = match self.tree.child(node, frame) {
+                    Some(child) => child,
+                    None if frame.kind == NodeKind::Native => self.tree.without_native(node),
+                    None => {
+                        is_full = true;
+                        self.tree.child(root, Frame::cut(CutReason::TreeFull)).unwrap_or(root)
+                    }
+                };
             }
             level.node = node;
             if is_site && !is_full {

@@ -1,15 +1,18 @@
 //! The tree of stacks: every chain of frames that was seen once, as nodes that know their parents.
 //!
-//! Ids begin at 1, never change and are never used twice. The tree is bounded: where it is full, a stack is its thread
-//! and a cut. What the collector has been told is remembered for each ring, so that a forked child tells it again.
+//! Ids begin at 1, never change and are never used twice. The tree is bounded: where half of it is taken, new native frames are left
+//! out, and where it is full, a stack is its thread and a cut. What the collector has been told is remembered for each ring, so that a forked child tells it again.
 
 use heapray_wire::ring::cells::{CutReason, NO_PARENT, NodeKind};
 
 use crate::stack::array::Array;
 use crate::stack::index::{Index, hash};
 
-/// Most nodes: 16 MiB of nodes, 8 MiB of index at most.
-const NODES_MAX: usize = 1 << 20;
+/// Most nodes: 32 MiB of nodes, 8 MiB of what was told, 16 MiB of index at most.
+const NODES_MAX: usize = 1 << 21;
+
+/// From here on no native frames are added: they are most of the nodes, and Python frames say more.
+const NATIVE_MAX: usize = NODES_MAX / 2;
 
 /// Of these, kept for threads and cuts, so that a full tree can still say so.
 const NODES_RESERVED: usize = 1 << 12;
@@ -28,6 +31,11 @@ impl Frame {
     /// What is above is missing.
     pub(crate) const fn cut(reason: CutReason) -> Frame {
         Frame { kind: NodeKind::Cut, a: reason as u64, b: 0 }
+    }
+
+    /// The native part is missing from here on.
+    pub(crate) const fn native_cut(reason: CutReason) -> Frame {
+        Frame { kind: NodeKind::NativeCut, a: reason as u64, b: 0 }
     }
 
     /// A native thread was started here.
@@ -89,9 +97,20 @@ impl Tree {
         }
     }
 
+    /// The node that stands for native frames under `node` which are left out; `node` itself where it is one, or there is no room.
+    #[cold]
+    pub(crate) fn without_native(&mut self, node: u32) -> u32 {
+        let cut = Frame::native_cut(CutReason::TreeFull);
+        match self.get(node) {
+            Some((_, frame)) if frame == cut => node,
+            _ => self.child(node, cut).unwrap_or(node),
+        }
+    }
+
     fn add(&mut self, node: Node, kind: NodeKind) -> Option<u32> {
         let limit = match kind {
             NodeKind::Thread | NodeKind::Cut | NodeKind::Tag => NODES_MAX,
+            NodeKind::Native => NATIVE_MAX,
             _ => NODES_MAX - NODES_RESERVED,
         };
         let number = self.nodes.len();
@@ -204,5 +223,19 @@ mod tests {
         assert_eq!(tree.len(), NODES_MAX - NODES_RESERVED);
         assert!(tree.child(root, Frame::cut(CutReason::TreeFull)).is_some());
         assert_eq!(tree.child(root, Frame::python(0, 0)), Some(root + 1));
+    }
+    #[test]
+    fn native_frames_leave_half_of_the_tree_to_others() {
+        let native = |at: usize| Frame { kind: NodeKind::Native, a: at as u64, b: 0 };
+        let mut tree = Tree::new();
+        let root = tree.child(NO_PARENT, thread(7)).expect("room");
+        let last = (0..).take_while(|at| tree.child(root, native(*at)).is_some()).count();
+        assert_eq!((tree.len(), last), (NATIVE_MAX, NATIVE_MAX - 1));
+        let cut = tree.without_native(root);
+        assert_ne!(cut, root);
+        assert_eq!((tree.without_native(cut), tree.without_native(root)), (cut, cut));
+        // What is there is found, and Python goes on.
+        assert_eq!(tree.child(root, native(0)), Some(root + 1));
+        assert!(tree.child(cut, Frame::python(1, 2)).is_some());
     }
 }
