@@ -48,6 +48,20 @@ sys.stdout.flush()
 os._exit(0)
 "#;
 
+/// Commands of a shell, started by the C library itself.
+const SHELLS: &str = r##"
+import os, shlex, sys
+def work(n): return [bytes(600) for _ in range(n)]
+if len(sys.argv) == 2:
+    kept = work(100)
+    print(sorted(name for name in os.environ if "RAY" in name or "PRELOAD" in name), flush=True)
+    os._exit(int(sys.argv[1]))
+again = shlex.join([sys.executable, __file__])
+commands = [f"{again} 3", f"echo \"it's\"; {again} 0", "kill -9 $$", "no_such_program", ")", "#", "", f"{again} 5 #" + "x" * 5000]
+print([os.waitstatus_to_exitcode(os.system(command)) for command in commands], flush=True)
+os._exit(0)
+"##;
+
 const EXECS: &str = r#"
 import os, sys
 def work(n): return [bytes(600) for _ in range(n)]
@@ -158,6 +172,26 @@ fn programs_that_are_executed_are_recorded_on() {
             .filter(|hundreds| *hundreds > 0)
             .collect();
         assert_eq!(made, [3, 2, 1], "{}: the work of each program", python.version());
+    }
+}
+
+#[test]
+fn what_a_shell_starts_is_recorded_and_comes_out_as_without() {
+    for python in pythons() {
+        for options in [&[][..], &["--mode", "exact"]] {
+            let who = format!("{} {options:?}", python.version());
+            let plain = Program::new(python, SHELLS).plain();
+            let recorded = Program::new(python, SHELLS).options(options).record_well();
+            assert_eq!(recorded.answer.stdout, plain.stdout, "{who}");
+            let said = |answer: &str| answer.lines().filter(|line| !line.starts_with("heapray: ")).count();
+            assert_eq!(said(&recorded.answer.stderr), said(&plain.stderr), "{who}: {:?}", recorded.answer);
+            if options.contains(&"exact") {
+                let works = recorded.tables.tasks.iter().filter(|task| {
+                    recorded.allocated(task, PYTHON).get(&3).is_some_and(|sum| sum.bytes >= 100.0 * 633.0)
+                });
+                assert_eq!(works.count(), 2, "{who}: the work of both programs that a shell started");
+            }
+        }
     }
 }
 

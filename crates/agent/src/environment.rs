@@ -198,6 +198,34 @@ impl<const N: usize> Environment<N> {
     }
 }
 
+/// Writes the words that have a shell export the agent to what it starts, and the `LD_PRELOAD` of the environment at `envp` with it;
+/// answers their length. `None` where that does not fit, or a value cannot stand in quotes.
+pub(crate) fn exports(envp: usize, out: &mut [u8]) -> Option<usize> {
+    let own = with_agent()?;
+    let entries = (0..).map(|idx| match envp {
+        0 => 0,
+        // SAFETY: an environment ends with a zero.
+        envp => unsafe { load::<usize>(envp + 8 * idx) },
+    });
+    let mut values =
+        entries.take_while(|entry| *entry != 0).filter_map(|entry| value_of(entry, b"LD_PRELOAD"));
+    let before = values.next().unwrap_or_default();
+    let separator: &[u8] = if before.is_empty() { b"" } else { b":" };
+    let control = until_zero(own.control.get(CONTROL_VARIABLE.len() + 1..)?);
+    let values = [before, separator, until_zero(&own.file), control];
+    if values.iter().any(|value| value.contains(&b'\'')) {
+        return None;
+    }
+    let [before, separator, file, control] = values;
+    let name = CONTROL_VARIABLE.as_bytes();
+    let parts = [b"export ", PRELOAD, b"'", before, separator, file, b"' ", name, b"='", control, b"'; "];
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    for (to, byte) in out.get_mut(..len)?.iter_mut().zip(parts.into_iter().flatten()) {
+        *to = *byte;
+    }
+    Some(len)
+}
+
 fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
 }

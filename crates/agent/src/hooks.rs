@@ -12,6 +12,7 @@ pub(crate) mod sampled;
 use crate::arch;
 use crate::process;
 use crate::real::{self, Real};
+use crate::shell;
 
 /// A function, and what stands in its place.
 pub(crate) struct Hook {
@@ -87,4 +88,6 @@ hooks! {
     FEXECVE: process::fexecve, process::fexecve;
     POSIX_SPAWN: process::posix_spawn, process::posix_spawn;
     POSIX_SPAWNP: process::posix_spawnp, process::posix_spawnp;
+    SYSTEM: shell::system, shell::system;
+    POPEN: shell::popen, shell::popen;
 }

@@ -25,6 +25,7 @@ mod process;
 mod real;
 mod ring;
 mod sampler;
+mod shell;
 pub(crate) mod stack;
 mod start;
 mod view;

@@ -104,7 +104,7 @@ fn map_slot_over(control_addr: usize, idx: usize, slot_addr: usize) -> bool {
 }
 
 /// Whether programs that this process starts are to be recorded, and can be.
-fn follows() -> bool {
+pub(crate) fn follows() -> bool {
     let is_asked = control().flags.load(Relaxed) & FLAG_FOLLOW_EXEC != 0 && control().stop.load(Relaxed) == 0;
     let Some(own) = with_agent().filter(|_| is_asked) else { return false };
     let is_reachable = own.is_reachable();
@@ -114,11 +114,16 @@ fn follows() -> bool {
     is_reachable
 }
 
-/// Calls `real`, whose argument `at` is an environment, with the agent added to that.
-fn pass_on(real: &Real, args: [usize; 6], at: usize) -> usize {
+/// Moves what is young into the ring: the caller may be another program soon.
+pub(crate) fn flush() {
     if let Some(mut agent) = lock::enter() {
         agent.flush();
     }
+}
+
+/// Calls `real`, whose argument `at` is an environment, with the agent added to that.
+fn pass_on(real: &Real, args: [usize; 6], at: usize) -> usize {
+    flush();
     let envp = args[at];
     let n_entries = count(envp);
     if !follows() || n_entries >= MANY_ENTRIES {
@@ -151,7 +156,7 @@ fn count(envp: usize) -> usize {
 }
 
 /// The process's environment.
-fn environ() -> usize {
+pub(crate) fn environ() -> usize {
     match real::ENVIRON.addr() {
         0 => 0,
         // SAFETY: the C library's variable.

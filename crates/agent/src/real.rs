@@ -73,6 +73,8 @@ functions! {
     FEXECVE b"fexecve"
     POSIX_SPAWN b"posix_spawn"
     POSIX_SPAWNP b"posix_spawnp"
+    SYSTEM b"system"
+    POPEN b"popen"
     ENVIRON b"environ"
     GNU_LIBC b"gnu_get_libc_version"
 }
