@@ -2,7 +2,7 @@
 
 use crate::clean::shorten;
 use crate::format::weights as stack_weights;
-use crate::place::label;
+use crate::place::{NO_FRAMES, label};
 use crate::text::footer::n_of;
 use crate::text::recorded::{at, command, estimated, lines as recorded_lines, when};
 use crate::{bytes, bytes_signed, percent, sanitize};
@@ -129,7 +129,7 @@ fn draw(
             palette.insert(name, colour);
         }
     }
-    for name in ["", "[no frames]"] {
+    for name in ["", NO_FRAMES] {
         if let Some(colour) = parse_hex_color("#dedede") {
             palette.insert(name, colour);
         }

@@ -3,6 +3,9 @@
 use crate::sanitize;
 use heapray_query::answer::PlaceRow;
 
+/// What stands where no frame is known.
+pub(crate) const NO_FRAMES: &str = "[no frames]";
+
 /// A place in one line, safe to show.
 pub(crate) fn label(place: &PlaceRow) -> String {
     let function = place.function.as_deref().map(sanitize);
@@ -17,7 +20,7 @@ pub(crate) fn label(place: &PlaceRow) -> String {
         "tag" => format!("[tag: {}]", function.unwrap_or_default()),
         "cut" => format!("[stack cut: {}]", function.unwrap_or_else(|| "unknown why".to_owned())),
         "start" => format!("[{}]", function.unwrap_or_else(|| "thread started here".to_owned())),
-        "unknown" => "[no frames]".to_owned(),
+        "unknown" => NO_FRAMES.to_owned(),
         _ => code(function, file, place.line),
     }
 }
@@ -38,7 +41,7 @@ fn code(function: Option<String>, file: String, line: Option<u32>) -> String {
 /// A stack as one line of folded stacks: no `;` inside a name.
 pub(crate) fn folded<'a>(stack: impl IntoIterator<Item = &'a PlaceRow>) -> String {
     let names: Vec<String> = stack.into_iter().map(|place| label(place).replace(';', ":")).collect();
-    if names.is_empty() { "[no frames]".to_owned() } else { names.join(";") }
+    if names.is_empty() { NO_FRAMES.to_owned() } else { names.join(";") }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Source: github.com/google/pprof/blob/main/proto/profile.proto. Only fields that are written stand here.
 
-use crate::place::label;
+use crate::place::{NO_FRAMES, label};
 use crate::sanitize;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -98,14 +98,14 @@ struct Line {
     line: i64,
 }
 
+/// Without the name that the linker knows (`system_name`): where that is given, pprof demangles it, and of `<module>`
+/// nothing is left.
 #[derive(Clone, Copy, PartialEq, Message)]
 struct Function {
     #[prost(uint64, tag = "1")]
     id: u64,
     #[prost(int64, tag = "2")]
     name: i64,
-    #[prost(int64, tag = "3")]
-    system_name: i64,
     #[prost(int64, tag = "4")]
     filename: i64,
 }
@@ -154,7 +154,7 @@ fn message(profile: &StackProfile) -> Profile {
     ];
     let period_type = value_type("space", "bytes");
     let is_alloc = is_alloc(profile);
-    let (location, function, of_place) = locations(profile, &mut strings);
+    let locations = locations(profile, &mut strings);
     let mapping = Mapping {
         id: 1,
         filename: strings.id(&sanitize(profile.recording.command.as_deref().unwrap_or("python"))),
@@ -165,10 +165,10 @@ fn message(profile: &StackProfile) -> Profile {
     let window = &profile.recording.window;
     Profile {
         sample_type,
-        sample: samples(profile, &of_place, &mut strings),
+        sample: samples(profile, &locations, &mut strings),
         mapping: vec![mapping],
-        location,
-        function,
+        location: locations.locations,
+        function: locations.functions,
         time_nanos: profile.recording.started_at.map_or(0, |seconds| (seconds * 1e9) as i64),
         duration_nanos: ((window.to_seconds - window.from_seconds) * 1e9) as i64,
         period_type: Some(period_type),
@@ -192,8 +192,27 @@ fn is_alloc(profile: &StackProfile) -> bool {
     matches!(profile.what.as_str(), "allocated" | "temporary")
 }
 
-/// A location and a function for each place that a stack holds; and the location of each place, 0 for none.
-fn locations(profile: &StackProfile, strings: &mut Strings) -> (Vec<Location>, Vec<Function>, Vec<u64>) {
+/// Where samples lie.
+struct Locations {
+    /// One for each place that a stack holds; the last is that of no frames.
+    locations: Vec<Location>,
+    functions: Vec<Function>,
+    /// The location of each place, 0 for none.
+    of_place: Vec<u64>,
+}
+
+impl Locations {
+    /// Those of a stack, the innermost first.
+    fn of(&self, stack: &[u32]) -> Vec<u64> {
+        if stack.is_empty() {
+            return vec![self.locations.len() as u64];
+        }
+        stack.iter().rev().map(|place| self.of_place[*place as usize]).collect()
+    }
+}
+
+/// A location and a function for each place that a stack holds, and for no frames.
+fn locations(profile: &StackProfile, strings: &mut Strings) -> Locations {
     let mut of_place = vec![0; profile.places.len()];
     let mut locations: Vec<Location> = Vec::new();
     let mut functions: Vec<Function> = Vec::new();
@@ -213,7 +232,7 @@ fn locations(profile: &StackProfile, strings: &mut Strings) -> (Vec<Location>, V
         let filename = strings.id(&sanitize(place.file.as_deref().unwrap_or_default()));
         let function = *known.entry((name, filename)).or_insert_with(|| {
             let id = functions.len() as u64 + 1;
-            functions.push(Function { id, name, system_name: name, filename });
+            functions.push(Function { id, name, filename });
             id
         });
         let line = if is_code { place.line.map_or(0, i64::from) } else { 0 };
@@ -221,10 +240,20 @@ fn locations(profile: &StackProfile, strings: &mut Strings) -> (Vec<Location>, V
         locations.push(Location { id, mapping_id: 1, line: vec![Line { function_id: function, line }] });
         of_place[at as usize] = id;
     }
-    (locations, functions, of_place)
+    let frameless = no_frames(locations.len(), functions.len(), strings);
+    locations.push(frameless.0);
+    functions.push(frameless.1);
+    Locations { locations, functions, of_place }
 }
 
-fn samples(profile: &StackProfile, of_place: &[u64], strings: &mut Strings) -> Vec<Sample> {
+/// What samples without a stack lie at: a sample of no location is in no report of pprof's.
+fn no_frames(n_locations: usize, n_functions: usize, strings: &mut Strings) -> (Location, Function) {
+    let function = Function { id: n_functions as u64 + 1, name: strings.id(NO_FRAMES), filename: 0 };
+    let line = Line { function_id: function.id, line: 0 };
+    (Location { id: n_locations as u64 + 1, mapping_id: 1, line: vec![line] }, function)
+}
+
+fn samples(profile: &StackProfile, locations: &Locations, strings: &mut Strings) -> Vec<Sample> {
     let (allocator, thread) = (strings.id("allocator"), strings.id("thread"));
     let mut samples = Vec::new();
     for site in &profile.sites {
@@ -236,9 +265,7 @@ fn samples(profile: &StackProfile, of_place: &[u64], strings: &mut Strings) -> V
         if !site.thread.is_empty() {
             labels.push(Label { key: thread, str: strings.id(&sanitize(&site.thread)) });
         }
-        // The innermost comes first.
-        let location_id = site.stack.iter().rev().map(|place| of_place[*place as usize]).collect();
-        samples.push(Sample { location_id, value, label: labels });
+        samples.push(Sample { location_id: locations.of(&site.stack), value, label: labels });
     }
     samples
 }

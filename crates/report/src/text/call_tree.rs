@@ -2,7 +2,7 @@
 
 use super::footer::n_of;
 use super::recorded::{estimated, footer, size, when, window};
-use crate::place::label;
+use crate::place::{NO_FRAMES, label};
 use crate::{Style, percent};
 use heapray_query::answer::{TreeAnswer, TreeRow};
 
@@ -33,7 +33,7 @@ pub fn tree(answer: &TreeAnswer, style: &Style) -> String {
         }
     }
     if answer.unknown.bytes > 0 {
-        text.push_str(&format!("{:>18} {:>10}  [no frames]\n", size(answer.unknown.bytes), ""));
+        text.push_str(&format!("{:>18} {:>10}  {NO_FRAMES}\n", size(answer.unknown.bytes), ""));
     }
     if answer.shrunk_bytes < 0 {
         let shrunk = size(-answer.shrunk_bytes);

@@ -2,8 +2,12 @@
 //! wrote it. Field numbers are those of github.com/google/pprof/blob/main/proto/profile.proto.
 
 use super::story;
-use heapray_query::{AllocationOptions, Detail, What};
+use heapray_capture::synthetic::RecordingBuilder;
+use heapray_query::answer::StackProfile;
+use heapray_query::{AllocationOptions, Allocations, Detail, What};
 use heapray_report::format;
+use heapray_wire::NO_NODE;
+use heapray_wire::allocator::PYTHON_OBJECT;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -91,9 +95,13 @@ fn strings(of: &Message) -> Vec<String> {
 
 fn read(what: What) -> (Message, i64) {
     let profile = story::exact(AllocationOptions::default()).profile(what, Detail::Line);
+    (written(&profile), profile.total.bytes)
+}
+
+fn written(profile: &StackProfile) -> Message {
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(&format::pprof(&profile)[..]).read_to_end(&mut bytes).expect("gzip");
-    (fields(&bytes), profile.total.bytes)
+    flate2::read::GzDecoder::new(&format::pprof(profile)[..]).read_to_end(&mut bytes).expect("gzip");
+    fields(&bytes)
 }
 
 #[test]
@@ -150,4 +158,31 @@ fn samples_lead_to_functions_and_sum_up() {
     }
     assert_eq!(sum, total);
     assert!(!leaf_of_most.1.is_empty(), "{leaf_of_most:?}");
+}
+
+/// pprof takes a function that has a linker's name for one of C++ and strips `<…>` off; a sample of no location it drops.
+#[test]
+fn modules_and_samples_without_frames_keep_a_name() {
+    let mut b = RecordingBuilder::exact();
+    let task = b.task(7, None);
+    let module = b.stack(&["<module> /srv/app.py:1"]);
+    b.alloc(task, (module, PYTHON_OBJECT), 100);
+    b.alloc(task, (NO_NODE, PYTHON_OBJECT), 200);
+    let allocations =
+        Allocations::new(b.recording(), AllocationOptions::default()).expect("it has a process");
+    let profile = written(&allocations.profile(What::Allocated, Detail::Line));
+    let strings = strings(&profile);
+    let functions = messages(&profile, 5);
+    assert!(functions.iter().all(|function| number(function, 3) == 0), "system_name is unset");
+    let names: Vec<&str> = messages(&profile, 2)
+        .iter()
+        .map(|sample| {
+            let location = numbers(sample, 1)[0];
+            let location = messages(&profile, 4).into_iter().find(|row| number(row, 1) == location);
+            let line = &messages(&location.expect("its location"), 4)[0];
+            let function = functions.iter().find(|row| number(row, 1) == number(line, 1));
+            strings[number(function.expect("its function"), 2) as usize].as_str()
+        })
+        .collect();
+    assert_eq!(names, ["<module>", "[no frames]"]);
 }
