@@ -3,7 +3,7 @@
 use crate::births::Births;
 use crate::{Selection, Span};
 use heapray_capture::{Recording, Task};
-use heapray_wire::Reading;
+use heapray_wire::{AllocRow, LiveRow, Reading};
 
 /// One step in time; states are those at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,6 +18,10 @@ pub struct Point {
     pub rss_max_bytes: Option<u64>,
     /// Bytes of live blocks that the recording knows of.
     pub live_bytes: f64,
+    /// The most within the step: at its begin, at the ends of its slices, at the high-water marks in it.
+    pub live_max_bytes: f64,
+    /// When that was, ns since the recording's start.
+    pub live_max_ns: u64,
     /// Bytes allocated within the step.
     pub allocated_bytes: f64,
     /// Blocks allocated within the step.
@@ -45,64 +49,123 @@ pub fn series(recording: &Recording, selection: &Selection, span: &Span, n_max: 
     if points.is_empty() {
         return points;
     }
-    let mut live_before = 0.0;
+    let mut levels = Levels { times, changes: vec![0.0; n_slices], ..Levels::default() };
     for (_, task) in selection.tasks(recording) {
-        let births = Births::new(recording, task);
-        live_before += rows((task, &births), selection, (span, step), &mut points);
+        let life = Life { task, births: Births::new(recording, task), selection };
+        life.flows((span.from, step), &mut points);
+        levels.add(&life, span.from);
         readings(task, &mut points);
     }
-    let mut live = live_before;
-    for point in &mut points {
-        live += point.live_bytes;
-        point.live_bytes = if live < 0.5 { 0.0 } else { live };
-    }
+    levels.show(step, &mut points);
     points
 }
 
-/// Adds the changes of a process's live bytes, of its own blocks unless inherited ones count; gives those before the span.
-fn rows(
-    (task, births): (&Task, &Births),
-    selection: &Selection,
-    (span, step): (&Span, usize),
-    points: &mut [Point],
-) -> f64 {
-    let mut before = 0.0;
-    let mut live = 0.0;
-    let counts = |node, allocator| selection.has(node, allocator);
-    if selection.counts_inherited() {
-        let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
-        before += inherited.filter(|row| counts(row.node, row.allocator)).map(|row| row.bytes).sum::<f64>();
+/// A process, and which blocks of it count.
+struct Life<'a> {
+    task: &'a Task,
+    births: Births,
+    selection: &'a Selection,
+}
+
+impl Life<'_> {
+    fn counts(&self, row: &AllocRow) -> bool {
+        self.selection.has(row.node, row.allocator)
     }
-    for slice in task.slices.iter().take_while(|slice| slice.index < span.to) {
-        let allocs = slice.allocs.iter().filter(|row| counts(row.node, row.allocator));
-        let (count, bytes) =
-            allocs.fold((0.0, 0.0), |(count, bytes), row| (count + row.count, bytes + row.bytes));
-        let frees =
-            slice.frees.iter().filter(|row| counts(row.node, row.allocator)).map(|row| births.split(row));
-        let inherited_too = selection.counts_inherited();
-        let freed: f64 = frees
+
+    /// Bytes of live blocks that count: its own, and inherited ones where these do.
+    fn bytes<'r>(&self, rows: impl IntoIterator<Item = &'r LiveRow>) -> f64 {
+        let inherited_too = self.selection.counts_inherited();
+        let rows = rows.into_iter().filter(|row| self.selection.has(row.node, row.allocator));
+        rows.map(|row| self.births.split(row))
             .flat_map(|parts| parts.own.into_iter().chain(parts.inherited.filter(|_| inherited_too)))
             .map(|amount| amount.bytes)
-            .sum();
-        let Some(at) = slice.index.checked_sub(span.from) else {
-            before += bytes - freed;
-            continue;
-        };
-        let point = &mut points[at as usize / step];
-        point.allocated_bytes += bytes;
-        point.allocated_count += count;
-        point.freed_bytes += freed;
-        point.live_bytes += bytes - freed;
-        live += bytes - freed;
+            .sum()
     }
-    // What a process still held when it ended is gone then.
-    if let Some(end) = &task.end
-        && let Some(point) =
-            points.iter_mut().find(|point| point.end_ns >= end.t_ns && point.start_ns <= end.t_ns)
-    {
-        point.live_bytes -= before + live;
+
+    /// Adds what it allocated and freed in each step.
+    fn flows(&self, (from, step): (u32, usize), points: &mut [Point]) {
+        for slice in &self.task.slices {
+            let Some(at) = slice.index.checked_sub(from) else { continue };
+            let Some(point) = points.get_mut(at as usize / step) else { return };
+            for row in slice.allocs.iter().filter(|row| self.counts(row)) {
+                point.allocated_bytes += row.bytes;
+                point.allocated_count += row.count;
+            }
+            point.freed_bytes += self.bytes(&slice.frees);
+        }
     }
-    before
+}
+
+/// Live bytes at the borders of slices, and at marks between them.
+#[derive(Default)]
+struct Levels<'a> {
+    /// The slices of the span.
+    times: &'a [(u64, u64)],
+    /// At its begin.
+    before: f64,
+    /// By slice, how much more at its end than at its begin.
+    changes: Vec<f64>,
+    /// High-water marks: the slice, when, and how much more than at the begin of the slice.
+    marks: Vec<(usize, u64, f64)>,
+}
+
+impl Levels<'_> {
+    /// Adds a process.
+    fn add(&mut self, life: &Life<'_>, from: u32) {
+        let task = life.task;
+        let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
+        let mut live = if life.selection.counts_inherited() { life.bytes(inherited) } else { 0.0 };
+        self.before += live;
+        let at_mark = task.peak.as_ref().and_then(|peak| Some((self.slice_of(peak.t_ns)?, peak)));
+        let mut at_begin = live;
+        for slice in &task.slices {
+            let allocated: f64 =
+                slice.allocs.iter().filter(|row| life.counts(row)).map(|row| row.bytes).sum();
+            let change = allocated - life.bytes(&slice.frees);
+            let at = slice.index.checked_sub(from).map(|at| at as usize);
+            match at {
+                None => self.before += change,
+                Some(at) if at < self.changes.len() => self.changes[at] += change,
+                Some(_) => break,
+            }
+            live += change;
+            if at_mark.is_some_and(|(mark, _)| at.is_none_or(|at| at < mark)) {
+                at_begin = live;
+            }
+        }
+        if let Some((at, peak)) = at_mark {
+            self.marks.push((at, peak.t_ns, life.bytes(&peak.rows) - at_begin));
+        }
+        // What a process still held when it ended is gone then.
+        if let Some(at) = task.end.as_ref().and_then(|end| self.slice_of(end.t_ns)) {
+            self.changes[at] -= live;
+        }
+    }
+
+    /// The slice of the span in which a time lies, the earlier one of two.
+    fn slice_of(&self, t_ns: u64) -> Option<usize> {
+        let at = self.times.partition_point(|(_, end)| *end < t_ns);
+        self.times.get(at).filter(|(start, _)| *start <= t_ns).map(|_| at)
+    }
+
+    /// Writes the levels into steps.
+    fn show(&self, step: usize, points: &mut [Point]) {
+        let settled = |bytes: f64| if bytes < 0.5 { 0.0 } else { bytes };
+        let mut live = self.before;
+        for (at, point) in points.iter_mut().enumerate() {
+            let slices = at * step..self.changes.len().min((at + 1) * step);
+            let mut most = (live, point.start_ns);
+            let mut look = |bytes: f64, t_ns: u64| most = if bytes > most.0 { (bytes, t_ns) } else { most };
+            for slice in slices {
+                let marks = self.marks.iter().filter(|(at, _, _)| *at == slice);
+                marks.for_each(|(_, t_ns, more)| look(live + more, *t_ns));
+                live += self.changes[slice];
+                look(live, self.times[slice].1);
+            }
+            point.live_bytes = settled(live);
+            (point.live_max_bytes, point.live_max_ns) = (settled(most.0), most.1);
+        }
+    }
 }
 
 /// Adds a process's readings: the last of each step counts, an earlier one stands in while the process lives.
@@ -134,5 +197,50 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.saturating_add(b)),
         (one, None) | (None, one) => one,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Filter, Paths, span};
+    use heapray_capture::synthetic::RecordingBuilder;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Six seconds with a block of 5 MB from the third to the fourth, and one of 9 MB within the sixth.
+    fn spikes() -> Recording {
+        let mut b = RecordingBuilder::exact();
+        let task = b.task(7, None);
+        let site = (b.stack(&["spike /srv/x.py:1"]), 8);
+        let _base = b.alloc(task, site, 1_000_000);
+        let mut held = None;
+        for second in 0..6 {
+            match second {
+                2 => held = Some(b.alloc(task, site, 5_000_000)),
+                3 => held.take().into_iter().for_each(|block| b.free(block)),
+                5 => {
+                    let short = b.alloc(task, site, 9_000_000);
+                    b.free(short);
+                }
+                _ => {}
+            }
+            b.advance(SECOND);
+        }
+        b.recording()
+    }
+
+    #[test]
+    fn few_steps_keep_the_most_of_their_slices_and_the_high_water_mark() {
+        let recording = spikes();
+        let selection = Selection::new(&recording, &Filter::default(), &Paths::default());
+        let whole = Span { from: 0, to: 6, ..span(&recording, &selection, None, None) };
+        let points = series(&recording, &selection, &whole, 2);
+        let live: Vec<_> = points.iter().map(|point| (point.live_bytes, point.live_max_bytes)).collect();
+        assert_eq!(live, [(6e6, 6e6), (0.0, 10e6)]);
+        assert_eq!(points[0].live_max_ns, 3 * SECOND);
+        assert_eq!(points[1].live_max_ns, 5 * SECOND);
+        let points = series(&recording, &selection, &whole, 3);
+        assert_eq!(points[1].live_max_bytes, 6e6, "a spike within a step is its most");
     }
 }

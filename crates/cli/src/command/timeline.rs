@@ -17,8 +17,8 @@ pub(crate) struct TimelineFlags {
     #[command(flatten)]
     recording: RecordingFlags,
     /// Steps of time at most.
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    steps: Option<u32>,
     #[command(flatten)]
     draw: DrawFlags,
     #[command(flatten)]
@@ -32,10 +32,11 @@ pub(crate) fn run(flags: &TimelineFlags) -> anyhow::Result<()> {
         bail!("cannot draw a timeline as a graph: end the name in .svg or .png");
     }
     let allocations = allocations::allocations(&flags.recording)?;
+    let steps = |usual: usize| flags.steps.map_or(usual, |steps| steps as usize);
     if let Some(path) = &flags.draw.output {
-        let answer = allocations.timeline(flags.steps.unwrap_or(PICTURE_STEPS));
+        let answer = allocations.timeline(steps(PICTURE_STEPS));
         output::write_svg(path, &picture::timeline(&answer))?;
     }
-    let answer = allocations.timeline(flags.steps.unwrap_or(TIMELINE_STEPS));
+    let answer = allocations.timeline(steps(TIMELINE_STEPS));
     output::print(flags.format, &answer, text::timeline)
 }

@@ -80,6 +80,10 @@ pub struct TimelinePoint {
     pub rss_max_bytes: Option<i64>,
     /// Live bytes.
     pub live_bytes: i64,
+    /// The most within the step: at the ends of its slices, or at a high-water mark in it.
+    pub live_max_bytes: i64,
+    /// When that was, seconds since the recording's start.
+    pub live_max_seconds: f64,
     /// Bytes allocated in the step, per second.
     pub bytes_per_second: f64,
     /// Blocks allocated in the step, per second.

@@ -18,9 +18,11 @@ impl Allocations {
         recording.window.live = "over time".to_owned();
         TimelineAnswer {
             recording,
-            rss_peak: most(&points, |point| point.rss_max_bytes.or(point.rss_bytes)),
-            live_peak: most(&points, |point| Some(point.live_bytes)),
-            rate_peak: most(&points, |point| Some(whole(point.bytes_per_second)))
+            rss_peak: most(&points, |point| {
+                Some((point.rss_max_bytes.or(point.rss_bytes)?, point.to_seconds))
+            }),
+            live_peak: most(&points, |point| Some((point.live_max_bytes, point.live_max_seconds))),
+            rate_peak: most(&points, |point| Some((whole(point.bytes_per_second), point.to_seconds)))
                 .map(|(rate, at)| (rate as f64, at)),
             points,
         }
@@ -38,8 +40,9 @@ impl Allocations {
     }
 }
 
-fn most(points: &[TimelinePoint], of: impl Fn(&TimelinePoint) -> Option<i64>) -> Option<(i64, f64)> {
-    let values = points.iter().filter_map(|point| Some((of(point)?, point.to_seconds)));
+/// The highest of values, and when it was; the first of equals.
+fn most(points: &[TimelinePoint], of: impl Fn(&TimelinePoint) -> Option<(i64, f64)>) -> Option<(i64, f64)> {
+    let values = points.iter().filter_map(of);
     values.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }
 
@@ -52,6 +55,8 @@ fn point(point: &Point) -> TimelinePoint {
         rss_bytes: signed(point.rss_bytes),
         rss_max_bytes: signed(point.rss_max_bytes),
         live_bytes: whole(point.live_bytes),
+        live_max_bytes: whole(point.live_max_bytes),
+        live_max_seconds: point.live_max_ns as f64 / 1e9,
         bytes_per_second: per_second(point.allocated_bytes, seconds),
         count_per_second: per_second(point.allocated_count, seconds),
         freed_bytes_per_second: per_second(point.freed_bytes, seconds),

@@ -55,7 +55,7 @@ fn lines(points: &[TimelinePoint]) -> Vec<Line> {
     };
     let all: [Line; 3] = [
         ("resident", "#3b5fa8", of(|point| point.rss_bytes)),
-        ("live, as recorded", "#d9541e", of(|point| Some(point.live_bytes))),
+        ("live, as recorded", "#d9541e", of(|point| Some(point.live_max_bytes))),
         ("limit of the control group", "#8a8f98", limit(points)),
     ];
     all.into_iter().filter(|(_, _, values)| values.iter().any(Option::is_some)).collect()

@@ -30,7 +30,7 @@ pub fn timeline(answer: &TimelineAnswer, style: &Style) -> String {
             size(peak),
             at(when)
         );
-        line(&mut text, "live", points.iter().map(|point| Some(point.live_bytes as f64)), &words);
+        line(&mut text, "live", points.iter().map(|point| Some(point.live_max_bytes as f64)), &words);
     }
     if let Some((peak, when)) = answer.rate_peak {
         let words = format!("most {} at {}", per_second(peak), at(when));
@@ -62,6 +62,7 @@ fn table(points: &[TimelinePoint]) -> Table {
         ("until", Align::Right),
         ("resident", Align::Right),
         ("live", Align::Right),
+        ("most", Align::Right),
         ("allocated", Align::Right),
         ("freed", Align::Right),
         ("of limit", Align::Right),
@@ -77,6 +78,7 @@ fn table(points: &[TimelinePoint]) -> Table {
             at(point.to_seconds),
             point.rss_bytes.map(size).unwrap_or_default(),
             size(point.live_bytes),
+            chunk.iter().map(|point| point.live_max_bytes).max().map(size).unwrap_or_default(),
             per_second(mean(|point| point.bytes_per_second)),
             per_second(mean(|point| point.freed_bytes_per_second)),
             limit.map(|(used, limit)| percent(used as f64 / limit as f64)).unwrap_or_default(),
