@@ -73,25 +73,16 @@ pub fn figures(recording: &Recording, selection: &Selection, span: &Span) -> Vec
     sums.finish()
 }
 
-/// What was alive at one process's high-water mark, as the `live` of each site.
-pub fn peak_figures(recording: &Recording, selection: &Selection, task: usize) -> Vec<Site> {
-    let mut sites = Sites::default();
-    let peak = recording.tasks[task].peak.iter();
-    for row in peak.flat_map(|peak| &peak.rows).filter(|row| selection.has(row.node, row.allocator)) {
-        sites.at(row.node, row.allocator).live += row.into();
-    }
-    sites.finish()
-}
-
 /// Sites by the order in which they are met.
 #[derive(Default)]
-struct Sites {
+pub(crate) struct Sites {
     index: HashMap<(u32, u8), usize>,
     rows: Vec<Site>,
 }
 
 impl Sites {
-    fn at(&mut self, node: u32, allocator: u8) -> &mut Figures {
+    /// The figures of a site, empty at first.
+    pub(crate) fn at(&mut self, node: u32, allocator: u8) -> &mut Figures {
         let next = self.rows.len();
         let at = *self.index.entry((node, allocator)).or_insert(next);
         if at == next {
@@ -103,6 +94,14 @@ impl Sites {
     fn finish(mut self) -> Vec<Site> {
         self.rows.sort_unstable_by_key(|site| (site.node, site.allocator));
         self.rows
+    }
+
+    /// Sums of what lives, as something that is.
+    pub(crate) fn settled(self) -> Vec<Site> {
+        let mut rows = self.finish();
+        rows.iter_mut().for_each(|site| site.figures.live = site.figures.live.settled());
+        rows.retain(|site| site.figures != Figures::default());
+        rows
     }
 }
 

@@ -5,8 +5,8 @@ mod program;
 
 use heapray_capture::Recording;
 use heapray_profile::{
-    Amount, Figures, Filter, Moment, Paths, Selection, Span, TREND_POINTS, Time, figures, peak_figures,
-    series, span,
+    Amount, Figures, Filter, Moment, Paths, Selection, Span, TREND_POINTS, Time, figures, highest,
+    peak_figures, series, span,
 };
 use program::{Block, Program, SLICE_NS};
 use std::collections::BTreeMap;
@@ -146,13 +146,55 @@ fn a_peak_is_what_lived_then() {
     for seed in 200..230 {
         let program = Program::random(seed);
         for task in 0..program.recording.tasks.len() {
-            let sites = peak_figures(&program.recording, &select(&program.recording, Some(task)), task);
+            let selection = select(&program.recording, Some(task));
+            let whole = span(&program.recording, &selection, None, None);
+            let peak = highest(&program.recording, &selection, &whole).expect("it has a mark");
+            assert!(peak.is_mark() && peak.task == task);
+            let sites = peak_figures(&program.recording, &selection, peak);
             let got: Vec<_> = sites.iter().map(|s| ((s.node, s.allocator), s.figures.live)).collect();
             let expected =
                 count(&program.blocks, |b| b.task == task && program.at_peak[task].contains(&b.number));
             compare("peak", &got, &expected);
         }
     }
+}
+
+#[test]
+fn without_its_mark_a_window_has_the_peak_of_its_fullest_border() {
+    let mut n_borders = 0;
+    for seed in 200..230 {
+        let program = Program::random(seed);
+        let recording = &program.recording;
+        let last = recording.slice_times.len() as u32 - 1;
+        let windows = (0..last).map(|from| (from, last.min(from + 3)));
+        let n_tasks = recording.tasks.len();
+        for (task, (from, to)) in windows.flat_map(|window| (0..n_tasks).map(move |task| (task, window))) {
+            let selection = select(recording, Some(task));
+            let time = |border: u32| Some(Time::Ns(recording.slice_times[border as usize].0));
+            let window = span(recording, &selection, time(from), time(to));
+            let found = highest(recording, &selection, &window);
+            if (from..to).contains(&program.peak_slice(task)) {
+                assert!(found.expect("it has a mark").is_mark());
+                continue;
+            }
+            let start = program.start_slice(task);
+            let runs = |border: &u32| (start == 0 || *border > start) && program.runs_at(task, *border);
+            let lives = |border: u32| move |b: &Block| b.task == task && b.lives_at(border);
+            let bytes = |border: u32| -> f64 {
+                program.blocks.iter().filter(|b| lives(border)(b)).map(|b| b.amount.bytes).sum()
+            };
+            let borders = (from..=to).filter(runs).map(|border| (border, bytes(border)));
+            let best = borders.reduce(|best, next| if next.1 > best.1 + 0.5 { next } else { best });
+            assert_eq!(found.is_some(), best.is_some(), "seed {seed}, task {task}, from {from}");
+            let (Some(found), Some((border, bytes))) = (found, best) else { continue };
+            n_borders += 1;
+            assert!(!found.is_mark() && (found.bytes - bytes).abs() < 1.0, "{found:?}, expected {bytes}");
+            let sites = peak_figures(recording, &selection, found);
+            let got: Vec<_> = sites.iter().map(|s| ((s.node, s.allocator), s.figures.live)).collect();
+            compare("fullest", &got, &count(&program.blocks, |b| lives(border)(b)));
+        }
+    }
+    assert!(n_borders > 50, "{n_borders}");
 }
 
 #[test]

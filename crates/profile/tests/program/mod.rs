@@ -88,6 +88,11 @@ impl Program {
         self.peak_slices[task]
     }
 
+    /// The slice in which a task began.
+    pub(crate) fn start_slice(&self, task: usize) -> u32 {
+        self.starts[task]
+    }
+
     /// The slice in which a task ended.
     pub(crate) fn end_slice(&self, task: usize) -> Option<u32> {
         self.ends[task]
@@ -171,13 +176,15 @@ impl Program {
                 (0..self.recording.slice_times.len() as u32).map(|index| slice(&mine, index)).collect();
             let inherited = mine.iter().filter(|b| b.is_inherited).map(|b| live_row(b)).collect();
             let peak = mine.iter().filter(|b| self.at_peak[task].contains(&b.number)).map(|b| live_row(b));
+            let peak: Vec<LiveRow> = peak.collect();
+            let peak_bytes = peak.iter().map(|row| row.bytes).sum();
             let peak_at = u64::from(self.peak_slices[task]) * SLICE_NS + SLICE_NS / 2;
             let start_ns = i64::try_from(u64::from(self.starts[task]) * SLICE_NS).expect("short");
             let row = Task {
                 number: task as u32,
                 facts: vec![Fact { name: "start_ns".into(), value: FactValue::Int(start_ns) }],
                 slices,
-                peak: Some(Peak { t_ns: peak_at, bytes: 0.0, rows: peak.collect() }),
+                peak: Some(Peak { t_ns: peak_at, bytes: peak_bytes, rows: peak }),
                 inherited: (task > 0).then_some(Inherited { parent: 0, rows: inherited }),
                 end: self.ends[task].map(|end| TaskEnd {
                     t_ns: u64::from(end) * SLICE_NS + SLICE_NS / 2,

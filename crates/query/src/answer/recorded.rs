@@ -77,7 +77,8 @@ pub struct RecordedWindow {
     pub from_seconds: f64,
     /// End, seconds since the recording's start.
     pub to_seconds: f64,
-    /// What live memory is of: `end`, `moment` (one that was asked for), `before exit`, `peak`, `over time`.
+    /// What live memory is of: `end`, `moment` (one that was asked for), `before exit`, `peak`, `fullest border` (of the window's
+    /// slices, where the peak lies outside), `over time`.
     pub live: String,
 }
 

@@ -5,44 +5,68 @@ use super::stats::allocator_name;
 use super::tree::grown;
 use super::{Allocations, What};
 use crate::answer::{ProfileSite, StackProfile};
-use heapray_profile::{Amount, Detail};
+use heapray_profile::{Amount, Detail, Figures};
+use std::collections::BTreeMap;
+
+/// One site with what its columns say: each as the report of that name counts it.
+#[derive(Default)]
+struct Columns {
+    figures: Figures,
+    growth: Amount,
+    weight: Amount,
+}
 
 impl Allocations {
     /// All sites with their stacks, by the names on them. Without a named begin, what was allocated counts from the
-    /// recording's begin, except for growth, which needs a middle to grow from.
+    /// recording's begin, and growth from the middle, whatever is weighed.
     pub fn profile(&self, what: What, detail: Detail) -> StackProfile {
-        let (sites, peak) = self.weighed(what);
         let names = self.names(detail);
         let mut all = Amount::default();
         let mut shrunk = 0.0;
-        let mut rows: Vec<ProfileSite> = Vec::with_capacity(sites.len());
-        for site in &sites {
-            let weight = what.of(&site.figures);
-            shrunk += weight.bytes.min(0.0);
-            all += grown(weight);
+        let columns = self.columns(what);
+        let mut rows: Vec<ProfileSite> = Vec::with_capacity(columns.len());
+        for ((node, allocator), site) in columns {
+            shrunk += site.weight.bytes.min(0.0);
+            all += grown(site.weight);
             rows.push(ProfileSite {
-                stack: names.tree.stack(names.tree.of_node(site.node)),
-                thread: self.thread(site.node),
-                allocator: allocator_name(site.allocator),
-                weight: estimate(grown(weight)),
+                stack: names.tree.stack(names.tree.of_node(node)),
+                thread: self.thread(node),
+                allocator: allocator_name(allocator),
+                weight: estimate(grown(site.weight)),
                 allocated: estimate(site.figures.allocated),
                 live: estimate(site.figures.live),
-                growth: estimate(site.figures.growth()),
+                growth: estimate(site.growth),
                 temporary: estimate(site.figures.temporary),
             });
         }
-        let mut recording = self.recorded(self.span_of(what), all.n_records);
-        if let Some(peak) = peak.and_then(|at| self.recording.tasks[at].peak.as_ref()) {
-            recording.window.to_seconds = peak.t_ns as f64 / 1e9;
-            recording.window.live = "peak".to_owned();
-        }
         StackProfile {
-            recording,
+            recording: self.weighed_of(what, all.n_records),
             what: what.name().to_owned(),
             places: names.places.rows.iter().map(|place| self.place(place)).collect(),
             sites: rows,
             total: estimate(all),
             shrunk_bytes: whole(shrunk),
         }
+    }
+
+    /// The columns of every site for which one of them is not empty, by node and allocator.
+    fn columns(&self, what: What) -> BTreeMap<(u32, u8), Columns> {
+        let mut columns: BTreeMap<(u32, u8), Columns> = BTreeMap::new();
+        for site in self.sites(&self.whole) {
+            columns.entry((site.node, site.allocator)).or_default().figures = site.figures;
+        }
+        for site in self.sites(&self.span) {
+            columns.entry((site.node, site.allocator)).or_default().growth = site.figures.growth();
+        }
+        if what == What::Peak {
+            for site in self.weighed(what).0 {
+                columns.entry((site.node, site.allocator)).or_default().weight = site.figures.live;
+            }
+            return columns;
+        }
+        for site in columns.values_mut() {
+            site.weight = if what == What::Growth { site.growth } else { what.of(&site.figures) };
+        }
+        columns
     }
 }

@@ -59,7 +59,8 @@ impl Allocations {
         self.ranked(how, What::Live)
     }
 
-    /// What was alive at the high-water mark; where several processes count, at the highest.
+    /// What was alive at the high-water mark, or where that lies outside of the window at its fullest border between slices; where
+    /// several processes count, at the highest.
     pub fn peak(&self, how: Top) -> TopAnswer {
         self.ranked(how, What::Peak)
     }
@@ -77,17 +78,15 @@ impl Allocations {
         }
         let n_rows = groups.len() as u64;
         let rows = self.first(&names, groups, how).into_iter().map(|(row, _)| row).collect();
-        let mut recording = self.recorded(&self.span, all.live.n_records);
-        if let Some(peak) = peak.and_then(|at| self.recording.tasks[at].peak.as_ref()) {
-            recording.window.to_seconds = peak.t_ns as f64 / 1e9;
-            recording.window.live = "peak".to_owned();
-        }
         TopAnswer {
-            recording,
+            recording: match what {
+                What::Peak => self.weighed_of(what, all.live.n_records),
+                _ => self.recorded(&self.span, all.live.n_records),
+            },
             by: by_name(how.by).to_owned(),
             charge: if how.charge == Charge::Own { "own" } else { "cumulative" }.to_owned(),
             sort: how.order.name().to_owned(),
-            process: peak.map(|at| self.recording.tasks[at].number),
+            process: peak.map(|peak| self.recording.tasks[peak.task].number),
             live: estimate(all.live),
             native_threads: estimate(self.of_native_threads(&sites)),
             growth: estimate(all.growth()),

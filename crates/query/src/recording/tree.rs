@@ -29,7 +29,7 @@ struct Walk<'a> {
 impl Allocations {
     /// The tree of calls.
     pub fn tree(&self, what: What, cut: TreeCut) -> TreeAnswer {
-        let (sites, peak) = self.weighed(what);
+        let (sites, _) = self.weighed(what);
         let names = self.names(cut.detail);
         let (own, unknown) = names.tree.own(&sites);
         let weights: Vec<Amount> = own.iter().map(|figures| what.of(figures)).collect();
@@ -54,13 +54,8 @@ impl Allocations {
         }
         let walk = Walk { names: &names, totals, own, children, all: all.bytes, cut };
         let rows = self.listed(&walk, roots);
-        let mut recording = self.recorded(self.span_of(what), all.n_records);
-        if let Some(peak) = peak.and_then(|at| self.recording.tasks[at].peak.as_ref()) {
-            recording.window.to_seconds = peak.t_ns as f64 / 1e9;
-            recording.window.live = "peak".to_owned();
-        }
         TreeAnswer {
-            recording,
+            recording: self.weighed_of(what, all.n_records),
             what: what.name().to_owned(),
             total: estimate(all),
             unknown: estimate(unknown),
@@ -113,9 +108,10 @@ impl Allocations {
     }
 }
 
-/// What is there, or grew; nothing of what shrank.
+/// What is there, or grew; nothing of what shrank. Blocks may be empty: these are told by their number.
 pub(super) fn grown(amount: Amount) -> Amount {
-    if amount.bytes > 0.0 { amount } else { Amount::default() }
+    let is_there = amount.bytes > 0.0 || (amount.bytes == 0.0 && amount.count > 0.0);
+    if is_there { amount } else { Amount::default() }
 }
 
 #[cfg(test)]
@@ -127,6 +123,9 @@ mod tests {
     fn what_shrank_is_no_weight() {
         let shrunk = Amount { bytes: -3.0, count: -1.0, ..Amount::default() };
         assert_eq!(grown(shrunk), Amount::default());
+        let empty = Amount { count: 1.0, ..Amount::default() };
+        assert_eq!(grown(empty), empty);
+        assert_eq!(grown(-empty), Amount::default());
         assert_eq!(What::Growth.of(&Figures { died: shrunk, ..Figures::default() }).bytes, 3.0);
     }
 }

@@ -1,7 +1,8 @@
 //! What is weighed: live memory, a peak, growth, temporaries, or all that was allocated.
 
 use super::Allocations;
-use heapray_profile::{Amount, Figures, Site, peak_figures};
+use crate::answer::Recorded;
+use heapray_profile::{Amount, Figures, Highest, Site, highest, peak_figures};
 
 /// What to weigh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub enum What {
     /// Alive at the end of the window.
     #[default]
     Live,
-    /// Alive at the high-water mark: of the process with the highest, where several count.
+    /// Alive when it was most: of the process that held most, where several count.
     Peak,
     /// Alive at the end of the window more than at its begin.
     Growth,
@@ -44,21 +45,28 @@ impl What {
 }
 
 impl Allocations {
-    /// The sites to weigh; of peaks with the process whose peak it is.
-    pub(super) fn weighed(&self, what: What) -> (Vec<Site>, Option<usize>) {
+    /// The sites to weigh; of peaks with the process and the moment whose peak it is.
+    pub(super) fn weighed(&self, what: What) -> (Vec<Site>, Option<Highest>) {
         if what != What::Peak {
             return (self.sites(self.span_of(what)), None);
         }
         let peak = self.highest();
-        (peak.map_or_else(Vec::new, |task| peak_figures(&self.recording, &self.selection, task)), peak)
+        let sites = peak.map(|peak| peak_figures(&self.recording, &self.selection, peak));
+        (sites.unwrap_or_default(), peak)
     }
 
-    /// The process with the highest peak, the first of equals.
-    fn highest(&self) -> Option<usize> {
-        let peaks = self.selection.tasks(&self.recording).filter_map(|(at, task)| {
-            let peak = task.peak.as_ref()?;
-            Some((at, peak.bytes))
-        });
-        peaks.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(at, _)| at)
+    /// The head of an answer that weighs this.
+    pub(super) fn weighed_of(&self, what: What, n_records: i64) -> Recorded {
+        let mut about = self.recorded(self.span_of(what), n_records);
+        if let Some(peak) = self.highest().filter(|_| what == What::Peak) {
+            about.window.to_seconds = peak.t_ns as f64 / 1e9;
+            about.window.live = if peak.is_mark() { "peak" } else { "fullest border" }.to_owned();
+        }
+        about
+    }
+
+    /// The most that one process held within the window.
+    fn highest(&self) -> Option<Highest> {
+        highest(&self.recording, &self.selection, &self.whole)
     }
 }

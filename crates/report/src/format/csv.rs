@@ -3,7 +3,7 @@
 use super::rows::{NUMBERS, TEXTS, rows};
 use heapray_query::answer::StackProfile;
 
-/// A heading and a row per site that weighs anything.
+/// A heading and a row per site.
 pub fn csv(profile: &StackProfile) -> String {
     let heading: Vec<&str> = TEXTS.iter().chain(&NUMBERS).copied().collect();
     let mut text = heading.join(",") + "\r\n";

@@ -32,10 +32,9 @@ pub(super) struct Row {
     pub(super) numbers: [i64; 16],
 }
 
-/// Sites that weigh anything, the heaviest first, then by stack.
+/// All sites, so that every column sums up to what other reports say; the heaviest first, then by stack.
 pub(super) fn rows(profile: &StackProfile) -> Vec<Row> {
-    let mut rows: Vec<Row> =
-        profile.sites.iter().filter(|site| site.weight.bytes > 0).map(|site| row(profile, site)).collect();
+    let mut rows: Vec<Row> = profile.sites.iter().map(|site| row(profile, site)).collect();
     rows.sort_by(|a, b| (b.numbers[1], &a.texts).cmp(&(a.numbers[1], &b.texts)));
     rows
 }

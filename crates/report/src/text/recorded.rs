@@ -92,6 +92,12 @@ fn aside(about: &Recorded) -> Vec<String> {
             "live memory is that shortly before exit: an interpreter frees its objects as it ends".to_owned(),
         );
     }
+    if about.window.live == "fullest border" {
+        lines.push(
+            "the high-water mark lies outside of the window: its fullest moment is that of the borders of its slices"
+                .to_owned(),
+        );
+    }
     let n_gone = counting().filter(|process| process.live_at_seconds.is_none()).count();
     if n_gone > 0 {
         lines.push(format!(
@@ -211,6 +217,7 @@ pub(crate) fn when(about: &Recorded) -> String {
     let end = at(about.window.to_seconds);
     match about.window.live.as_str() {
         "peak" => format!("at the high-water mark, {end}"),
+        "fullest border" => format!("at the fullest moment of the window, {end}"),
         "before exit" => "before exit".to_owned(),
         "end" if !about.is_complete => format!("now, at {end}"),
         _ => format!("at {end}"),

@@ -13,7 +13,7 @@ use heapray_query::answer::{TopAnswer, TopRow};
 /// The place that holds, grows or allocates most, and the table.
 pub fn top(answer: &TopAnswer, style: &Style) -> String {
     let mut text = first_line(answer, style) + "\n";
-    let is_peak = answer.recording.window.live == "peak";
+    let is_peak = answer.process.is_some();
     let mut table = Table::new(&[
         ("size", Align::Right),
         ("±", Align::Right),

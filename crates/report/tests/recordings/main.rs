@@ -160,6 +160,57 @@ fn exports_are_as_agreed() {
     assert!(frames.into_iter().all(|frame| frame.as_u64().is_some_and(|frame| frame < n_frames)));
 }
 
+/// The numbers of a column of csv, summed up.
+fn column(csv: &str, name: &str) -> i64 {
+    let at = csv.lines().next().and_then(|head| head.split(',').position(|column| column == name));
+    let from_end = csv.lines().next().map_or(0, |head| head.split(',').count()) - at.expect("a column");
+    let cell = |line: &str| line.rsplit(',').nth(from_end - 1).and_then(|cell| cell.parse::<i64>().ok());
+    csv.lines().skip(1).map(|line| cell(line).expect("a number")).sum()
+}
+
+#[test]
+fn columns_of_csv_sum_up_to_what_other_reports_say() {
+    let story = || exact(AllocationOptions::default());
+    let (stats, top) = (story().stats(), story().top(by_size(GroupBy::Line)));
+    for what in [What::Live, What::Peak, What::Growth, What::Temporary, What::Allocated] {
+        let csv = format::csv(&story().profile(what, Detail::Line));
+        assert_eq!(column(&csv, "allocated_bytes"), stats.allocated.bytes, "{what:?}");
+        assert_eq!(column(&csv, "temporary_count"), stats.temporary.count, "{what:?}");
+        assert_eq!(column(&csv, "live_bytes"), top.live.bytes, "{what:?}");
+        assert_eq!(column(&csv, "growth_bytes"), top.growth.bytes, "{what:?}");
+    }
+}
+
+#[test]
+fn empty_blocks_count_the_same_everywhere() {
+    let story = story::with_empty_blocks();
+    let n = story.top(by_size(GroupBy::Line)).live.count;
+    assert_eq!(n, 8);
+    assert_eq!(story.tree(What::Live, cut()).total.count, n);
+    let profile = story.profile(What::Live, Detail::Line);
+    assert_eq!(profile.total.count, n);
+    assert_eq!(column(&format::csv(&profile), "weight_count"), n);
+}
+
+#[test]
+fn the_peak_of_a_window_is_told_from_the_high_water_mark() {
+    let part = |from: u64, to: u64| AllocationOptions {
+        from: Some(Time::Ns(from * 1_000_000_000)),
+        to: Some(Time::Ns(to * 1_000_000_000)),
+        process: Some(4243),
+        ..AllocationOptions::default()
+    };
+    let within = exact(part(20, 24)).peak(by_size(GroupBy::Line));
+    assert_eq!(within.recording.window.live, "peak");
+    assert_eq!(within.live, exact(part(0, 24)).peak(by_size(GroupBy::Line)).live);
+    let outside = exact(part(4, 8));
+    let answer = outside.peak(by_size(GroupBy::Line));
+    assert_eq!(answer.recording.window.live, "fullest border");
+    assert_eq!(answer.live.bytes, outside.top(by_size(GroupBy::Line)).live.bytes, "it grows, so at its end");
+    assert_eq!(outside.profile(What::Peak, Detail::Line).total, outside.tree(What::Peak, cut()).total);
+    check("peak_window.txt", &text::top(&answer, &style()));
+}
+
 #[test]
 fn parquet_is_read_back() {
     use parquet::file::reader::{FileReader, SerializedFileReader};

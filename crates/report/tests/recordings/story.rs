@@ -135,6 +135,22 @@ pub(crate) fn hostile() -> Recording {
     recording
 }
 
+/// A process that holds blocks of no bytes beside others, some of them alone at their place.
+pub(crate) fn with_empty_blocks() -> Allocations {
+    let mut b = RecordingBuilder::exact();
+    let task = b.task(7, None);
+    let of = |b: &mut RecordingBuilder, frame: &str| (b.stack(&[frame]), MALLOC);
+    let (mixed, empty) = (of(&mut b, "mixed /srv/x.py:1"), of(&mut b, "empty /srv/x.py:2"));
+    for size in [0, 0, 100, 200, 300] {
+        b.alloc(task, mixed, size);
+    }
+    for _ in 0..3 {
+        b.alloc(task, empty, 0);
+    }
+    b.advance(SECOND);
+    Allocations::new(b.recording(), AllocationOptions::default()).expect("it has a process")
+}
+
 /// A process that did nothing.
 pub(crate) fn empty() -> Recording {
     let mut b = RecordingBuilder::exact();
