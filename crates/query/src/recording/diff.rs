@@ -7,7 +7,17 @@ use heapray_profile::{Amount, GroupBy};
 use std::collections::BTreeMap;
 
 /// A place, or a stack with its innermost place.
-type Key = (PlaceRow, Option<Vec<PlaceRow>>);
+pub(super) type Key = (PlaceRow, Option<Vec<PlaceRow>>);
+
+/// What a place comes to, by the name that tells it from others.
+pub(super) struct Named {
+    /// Without the directories of files: the same program may lie elsewhere.
+    pub(super) key: Key,
+    /// As it is.
+    pub(super) name: Key,
+    /// What it comes to.
+    pub(super) amount: Amount,
+}
 
 /// Compares two recordings, the largest difference first.
 pub fn diff(
@@ -18,15 +28,15 @@ pub fn diff(
 ) -> DiffAnswer {
     let (all_before, places_before) = before.by_name(what, by);
     let (all_after, places_after) = after.by_name(what, by);
-    let mut both: BTreeMap<Key, (Amount, Amount)> = BTreeMap::new();
-    for (key, amount) in places_before {
-        both.entry(key).or_default().0 += amount;
+    let mut both: BTreeMap<Key, (Key, Amount, Amount)> = BTreeMap::new();
+    // The names that places go by now, where they are still there.
+    for Named { key, name, amount } in places_after {
+        both.entry(key).or_insert_with(|| (name, Amount::default(), Amount::default())).2 += amount;
     }
-    for (key, amount) in places_after {
-        both.entry(key).or_default().1 += amount;
+    for Named { key, name, amount } in places_before {
+        both.entry(key).or_insert_with(|| (name, Amount::default(), Amount::default())).1 += amount;
     }
-    let mut rows: Vec<(Key, Amount, Amount)> =
-        both.into_iter().map(|(key, (before, after))| (key, before, after)).collect();
+    let mut rows: Vec<(Key, Amount, Amount)> = both.into_values().collect();
     rows.retain(|(_, before, after)| before.bytes != after.bytes || before.count != after.count);
     // Stable: places of equal differences stay in the order of their names.
     let size = |before: &Amount, after: &Amount| (after.bytes - before.bytes).abs();
@@ -52,9 +62,8 @@ fn row(((place, stack), before, after): (Key, Amount, Amount)) -> DiffRow {
 }
 
 impl Allocations {
-    /// The sum, and the amount of each place under its name. A file's directory does not count: the same program may
-    /// lie elsewhere.
-    pub(super) fn by_name(&self, what: What, by: GroupBy) -> (Amount, Vec<(Key, Amount)>) {
+    /// The sum, and the amount of each place under its name.
+    pub(super) fn by_name(&self, what: What, by: GroupBy) -> (Amount, Vec<Named>) {
         let (sites, _) = self.weighed(what);
         let names = self.names(detail(by));
         let mut all = Amount::default();
@@ -64,15 +73,15 @@ impl Allocations {
             .map(|group| {
                 let amount = what.of(&group.figures);
                 all += amount;
-                let place = nameless(self.group_place(&names, group, by));
-                let stack = self.group_stack(&names, group, by);
-                ((place, stack.map(|stack| stack.into_iter().map(nameless).collect())), amount)
+                let name = (self.group_place(&names, group, by), self.group_stack(&names, group, by));
+                let stack = name.1.as_ref().map(|stack| stack.iter().map(nameless).collect());
+                Named { key: (nameless(&name.0), stack), name, amount }
             })
             .collect();
         (all, rows)
     }
 }
 
-fn nameless(place: PlaceRow) -> PlaceRow {
-    PlaceRow { file: place.file.is_some().then(|| place.short_file.clone()), ..place }
+fn nameless(place: &PlaceRow) -> PlaceRow {
+    PlaceRow { file: place.file.is_some().then(|| place.short_file.clone()), ..place.clone() }
 }

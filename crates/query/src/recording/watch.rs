@@ -1,9 +1,10 @@
 //! `watch`: the same recording again and again; each tick tells what changed since the one before, as `tracemalloc`'s
 //! `compare_to` does.
 
+use super::diff::{Key, Named};
 use super::rows::{estimate, whole};
 use super::{Allocations, What};
-use crate::answer::{PlaceRow, WatchAnswer, WatchRow};
+use crate::answer::{WatchAnswer, WatchRow};
 use heapray_profile::{Amount, GroupBy};
 use std::collections::BTreeMap;
 
@@ -19,8 +20,6 @@ pub enum WatchBy {
     Traceback,
 }
 
-type Key = (PlaceRow, Option<Vec<PlaceRow>>);
-
 /// Remembers the tick before.
 #[derive(Debug)]
 pub struct Watch {
@@ -28,7 +27,7 @@ pub struct Watch {
     limit: usize,
     n_ticks: u64,
     seconds: f64,
-    before: BTreeMap<Key, Amount>,
+    before: BTreeMap<Key, (Key, Amount)>,
 }
 
 impl Watch {
@@ -45,16 +44,15 @@ impl Watch {
             WatchBy::Traceback => (GroupBy::Stack, "traceback"),
         };
         let (all, places) = now.by_name(What::Live, by);
-        let mut after: BTreeMap<Key, Amount> = BTreeMap::new();
-        for (key, amount) in places {
-            *after.entry(key).or_default() += amount;
+        let mut after: BTreeMap<Key, (Key, Amount)> = BTreeMap::new();
+        for Named { key, name, amount } in places {
+            after.entry(key).or_insert_with(|| (name, Amount::default())).1 += amount;
         }
-        let mut rows: Vec<WatchRow> = after
-            .iter()
-            .map(|(key, amount)| row(key, *amount, self.before.get(key).copied().unwrap_or_default()))
-            .collect();
+        let before = |key: &Key| self.before.get(key).map(|(_, amount)| *amount).unwrap_or_default();
+        let mut rows: Vec<WatchRow> =
+            after.iter().map(|(key, (name, amount))| row(name, *amount, before(key))).collect();
         let gone = self.before.iter().filter(|(key, _)| !after.contains_key(*key));
-        rows.extend(gone.map(|(key, amount)| row(key, Amount::default(), *amount)));
+        rows.extend(gone.map(|(_, (name, amount))| row(name, Amount::default(), *amount)));
         rows.retain(|row| row.size != 0 || row.size_diff != 0 || row.count_diff != 0);
         // As `StatisticDiff._sort_key`, the largest first; then by name.
         rows.sort_by(|a, b| {
@@ -62,7 +60,7 @@ impl Watch {
             key(b).cmp(&key(a)).then_with(|| (&a.place, &a.stack).cmp(&(&b.place, &b.stack)))
         });
         rows.truncate(self.limit);
-        let before = self.before.values().fold((0.0, 0.0), |sum, a| (sum.0 + a.bytes, sum.1 + a.count));
+        let before = self.before.values().fold((0.0, 0.0), |sum, (_, a)| (sum.0 + a.bytes, sum.1 + a.count));
         let end = now.span.ns.1 as f64 / 1e9;
         let seconds = std::mem::replace(&mut self.seconds, end);
         let answer = WatchAnswer {
