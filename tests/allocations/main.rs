@@ -7,6 +7,7 @@ mod claims;
 mod native;
 mod native_stacks;
 
+mod asked_by_process;
 mod attach;
 mod endings;
 mod frees;

@@ -4,6 +4,7 @@
 use crate::duration::parse_duration;
 use crate::progress::Progress;
 use crate::target::Target;
+use crate::writer;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use heapray_capture::{FileKind, Recording, RecordingReader, sniff};
@@ -23,9 +24,9 @@ pub(crate) struct RecordingFlags {
     /// File that `heapray run` or `heapray attach` wrote or is writing; or a process that is being recorded.
     #[arg(value_name = "FILE|PID")]
     pub(crate) target: Target,
-    /// Only this process, with what it inherited when it was forked.
+    /// Only this process, with what it inherited when it was forked; may be given several times, then without.
     #[arg(long, value_name = "PID")]
-    pub(crate) process: Option<u32>,
+    pub(crate) process: Vec<u32>,
     #[command(flatten)]
     pub(crate) filter: FilterFlags,
 }
@@ -39,13 +40,13 @@ pub(crate) struct FilterFlags {
     /// End of the window; live memory is that of this moment [default: the end].
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub(crate) to: Option<Time>,
-    /// Only threads of this name or id.
+    /// Only threads of this name or id, as the kernel has them: names of Python's threads since 3.14.
     #[arg(long, value_name = "PATTERN")]
     thread: Vec<String>,
     /// Only what was allocated under this tag.
     #[arg(long, value_name = "PATTERN")]
     tag: Vec<String>,
-    /// Only stacks with a frame of this module: `flask` is also flask.app.
+    /// Only stacks with a frame of this module: `flask` is also flask.app, `__main__` the script.
     #[arg(long, value_name = "PATTERN")]
     module: Vec<String>,
     /// Only stacks with this function: its qualified name or the last part of it.
@@ -141,9 +142,9 @@ impl FilterFlags {
     }
 
     /// As the query layer takes them.
-    pub(crate) fn options(&self, process: Option<u32>, file_bytes: Option<u64>) -> AllocationOptions {
+    pub(crate) fn options(&self, processes: &[u32]) -> AllocationOptions {
         AllocationOptions {
-            process,
+            processes: processes.to_vec(),
             threads: self.thread.clone(),
             tags: self.tag.clone(),
             modules: self.module.clone(),
@@ -153,25 +154,38 @@ impl FilterFlags {
             to: self.to,
             hide_imports: self.hide_imports,
             split_threads: self.split_threads,
-            file_bytes,
+            ..AllocationOptions::default()
         }
+    }
+}
+
+impl RecordingFlags {
+    /// As the query layer takes them.
+    pub(crate) fn options(&self) -> AllocationOptions {
+        let asked_process = match self.target {
+            Target::Pid(pid) if self.process.is_empty() => Some(pid),
+            _ => None,
+        };
+        AllocationOptions { asked_process, ..self.filter.options(&self.process) }
     }
 }
 
 /// Opens what a command asks about.
 pub(crate) fn allocations(flags: &RecordingFlags) -> anyhow::Result<Allocations> {
-    open(&path_of(&flags.target)?, flags.process, &flags.filter)
+    open(&path_of(&flags.target)?, flags.options())
 }
 
 /// Opens a file.
-pub(crate) fn open(path: &Path, process: Option<u32>, filter: &FilterFlags) -> anyhow::Result<Allocations> {
-    let (recording, file_bytes) = read(path)?;
-    let options = filter.options(process, file_bytes);
+pub(crate) fn open(path: &Path, options: AllocationOptions) -> anyhow::Result<Allocations> {
+    let (recording, options) = read(path, options)?;
     Allocations::new(recording, options).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Reads a recording, and how large its file is.
-pub(crate) fn read(path: &Path) -> anyhow::Result<(Recording, Option<u64>)> {
+/// Reads a recording, and adds what there is to say of its file.
+pub(crate) fn read(
+    path: &Path,
+    options: AllocationOptions,
+) -> anyhow::Result<(Recording, AllocationOptions)> {
     let mut progress = Progress::new();
     progress.say(&format!("reading {} …", path.display()));
     let problem = || format!("cannot read {}", path.display());
@@ -183,7 +197,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<(Recording, Option<u64>)> {
     let mut n_bytes = 0;
     loop {
         match file.read(&mut piece) {
-            Ok(0) => return Ok((reader.finish()?, Some(n_bytes))),
+            Ok(0) => break,
             Ok(n) => {
                 n_bytes += n as u64;
                 reader.push(&piece[..n])?;
@@ -192,6 +206,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<(Recording, Option<u64>)> {
             Err(error) => return Err(error).with_context(problem),
         }
     }
+    let recording = reader.finish()?;
+    let has_ended = recording.tasks.iter().all(|task| task.end.is_some());
+    let is_being_written = !has_ended && writer::is_being_written(path);
+    Ok((recording, AllocationOptions { file_bytes: Some(n_bytes), is_being_written, ..options }))
 }
 
 /// Whether a file is a recording; `false` where it cannot be read, which its reader will say better.
@@ -232,6 +250,12 @@ fn path_of_process(pid: u32) -> anyhow::Result<PathBuf> {
     // Its name, where it has one still; else the open file itself.
     let name = std::fs::read_link(found).ok().filter(|name| is_recording(name));
     Ok(name.unwrap_or_else(|| found.clone()))
+}
+
+/// Whether a process takes part in a recording, as far as can be seen.
+pub(crate) fn is_being_recorded(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok();
+    pid.is_some_and(|pid| matches!(heapray_attach::find_recording(pid), Ok(Some(_))))
 }
 
 /// Parses a time: `30s`, `10m`, `1h`, `50%`, `-5m` (before the end).

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod recording;
 mod target;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -43,7 +43,11 @@ fn compare(what: &str, got: &[(Key, Amount)], expected: &BTreeMap<Key, Amount>) 
 }
 
 fn select(recording: &Recording, task: Option<usize>) -> Selection {
-    Selection::new(recording, &Filter { task, ..Filter::default() }, &Paths::default())
+    Selection::new(
+        recording,
+        &Filter { tasks: task.into_iter().collect(), ..Filter::default() },
+        &Paths::default(),
+    )
 }
 
 /// Alive in its process at the moment the span ends with.

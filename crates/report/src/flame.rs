@@ -4,6 +4,7 @@ use crate::clean::shorten;
 use crate::format::weights as stack_weights;
 use crate::place::{NO_FRAMES, label};
 use crate::text::footer::n_of;
+use crate::text::note_of_nothing;
 use crate::text::recorded::{at, command, estimated, lines as recorded_lines, when};
 use crate::{bytes, bytes_signed, percent, sanitize};
 use heapray_query::answer::{PlaceRow, StackProfile};
@@ -15,12 +16,10 @@ use std::collections::BTreeMap;
 #[derive(Debug, thiserror::Error)]
 pub enum FlameError {
     /// Nothing weighs anything.
-    #[error(
-        "nothing to draw: {what} is 0 in this window; try another --what, --from or --to, or fewer filters"
-    )]
+    #[error("nothing to draw: {why}")]
     Empty {
-        /// What was asked for.
-        what: String,
+        /// What is nothing, and what to try.
+        why: String,
     },
     /// The library refused.
     #[error("cannot draw the flame graph: {0}")]
@@ -49,7 +48,7 @@ pub enum FlameDirection {
 pub fn flame(profile: &StackProfile, direction: FlameDirection) -> Result<String, FlameError> {
     let weights = stack_weights(profile);
     if weights.is_empty() {
-        return Err(FlameError::Empty { what: profile.what.clone() });
+        return Err(empty(profile));
     }
     let lines: Vec<String> = weights.iter().map(|(stack, bytes)| format!("{stack} {bytes}")).collect();
     let shrunk = if profile.shrunk_bytes < 0 {
@@ -78,7 +77,7 @@ pub fn flame_diff(
         both.entry(stack).or_default().1 += bytes;
     }
     if both.values().all(|(_, after)| *after == 0) {
-        return Err(FlameError::Empty { what: after.what.clone() });
+        return Err(empty(after));
     }
     let lines: Vec<String> =
         both.iter().map(|(stack, (before, after))| format!("{stack} {before} {after}")).collect();
@@ -90,6 +89,11 @@ pub fn flame_diff(
         bytes_signed(delta)
     );
     draw(&lines, (format!("difference, {}", title(after)), subtitle), &[before, after], direction)
+}
+
+fn empty(profile: &StackProfile) -> FlameError {
+    let zero = || format!("{} has no bytes in this window: try another --what, --from or --to", profile.what);
+    FlameError::Empty { why: note_of_nothing(profile).unwrap_or_else(zero) }
 }
 
 /// A page with the flame graph in it, and what it stands on below; nothing is loaded from elsewhere.

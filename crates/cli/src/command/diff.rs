@@ -34,7 +34,7 @@ pub(crate) struct DiffFlags {
 
 /// Prints the differences.
 pub(crate) fn run(flags: &DiffFlags) -> anyhow::Result<()> {
-    let open = |target: &Target| allocations::open(&allocations::path_of(target)?, None, &flags.filter);
+    let open = |target: &Target| allocations::open(&allocations::path_of(target)?, flags.filter.options(&[]));
     let (before, after) = (open(&flags.before)?, open(&flags.after)?);
     let answer = diff(&before, &after, flags.what.into(), (flags.by.into(), flags.limit));
     output::print(flags.format, &answer, text::diff)

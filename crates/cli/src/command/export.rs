@@ -2,9 +2,10 @@
 
 use super::tree::DetailWord;
 use crate::allocations::{self, RecordingFlags, WhatWord};
+use crate::failure::to_stderr;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use heapray_report::format;
+use heapray_report::{format, text};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,9 @@ pub(crate) fn run(flags: &ExportFlags) -> anyhow::Result<()> {
     }
     let allocations = allocations::allocations(&flags.recording)?;
     let profile = allocations.profile(flags.what.into(), flags.by.into());
+    if let Some(note) = text::note_of_nothing(&profile) {
+        to_stderr(&format!("heapray: {note}\n"));
+    }
     let bytes = match form {
         FormatWord::Collapsed => format::collapsed(&profile).into_bytes(),
         FormatWord::Pprof => format::pprof(&profile),

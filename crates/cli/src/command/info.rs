@@ -21,8 +21,8 @@ pub(crate) fn run(flags: &InfoFlags) -> anyhow::Result<()> {
     if let Target::File(path) = &flags.source.target
         && allocations::is_recording(path)
     {
-        let (recording, file_bytes) = allocations::read(path)?;
-        let options = FilterFlags::default().options(flags.source.process.process, file_bytes);
+        let options = FilterFlags::default().options(flags.source.process.process.as_slice());
+        let (recording, options) = allocations::read(path, options)?;
         let answer = heapray_query::recording_info(recording, options)?;
         return output::print(flags.format, &answer, text::recording_info);
     }

@@ -2,7 +2,7 @@
 
 use super::survivors::{self, Asked, SurvivorsFlags};
 use crate::duration::{parse_bytes, parse_duration};
-use crate::flags::{FormatFlags, LiveFlags, ProcessFlags};
+use crate::flags::{FormatFlags, LiveFlags};
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::{allocations, load, output};
@@ -36,8 +36,9 @@ pub(crate) struct LeaksFlags {
     recording: SurvivorsFlags,
     #[command(flatten)]
     live: LiveFlags,
-    #[command(flatten)]
-    process: ProcessFlags,
+    /// Process to ask about, where a file holds several; of a recording may be given several times.
+    #[arg(long, value_name = "PID")]
+    process: Vec<u32>,
     #[command(flatten)]
     format: FormatFlags,
 }
@@ -53,17 +54,23 @@ enum Plan {
 
 /// Prints the verdict; status 1 with findings.
 pub(crate) fn run(flags: &LeaksFlags) -> anyhow::Result<ExitCode> {
-    if let [Target::File(path)] = &flags.targets[..]
-        && allocations::is_recording(path)
-    {
-        let asked =
-            Asked { process: flags.process.process, threshold: flags.threshold, format: flags.format };
-        return Ok(status(survivors::run(&flags.recording, path, asked)?));
-    }
-    if !flags.recording.filter.is_empty() {
-        bail!(
-            "cannot filter snapshots: --from, --to and patterns of places are for one recording (heapray run)"
-        );
+    let asked = |by_process| Asked {
+        processes: &flags.process,
+        by_process,
+        threshold: flags.threshold,
+        format: flags.format,
+    };
+    match &flags.targets[..] {
+        [Target::File(path)] if allocations::is_recording(path) => {
+            return Ok(status(survivors::run(&flags.recording, path, asked(None))?));
+        }
+        [target @ Target::Pid(pid)]
+            if !flags.recording.is_empty() && allocations::is_being_recorded(*pid) =>
+        {
+            let path = allocations::path_of(target)?;
+            return Ok(status(survivors::run(&flags.recording, &path, asked(Some(*pid)))?));
+        }
+        _ => refuse_recording_flags(flags)?,
     }
     let plan = plan(&flags.targets)?;
     let mut leaks = Leaks::new(LeaksOptions { threshold_bytes_per_hour: flags.threshold });
@@ -78,6 +85,26 @@ pub(crate) fn run(flags: &LeaksFlags) -> anyhow::Result<ExitCode> {
 
 fn status(found: bool) -> ExitCode {
     if found { ExitCode::from(STATUS_FINDING) } else { ExitCode::SUCCESS }
+}
+
+/// Snapshots know no time and no place of allocation.
+fn refuse_recording_flags(flags: &LeaksFlags) -> anyhow::Result<()> {
+    if flags.process.len() > 1 {
+        bail!("cannot compare snapshots of several processes: give --process once");
+    }
+    if flags.recording.is_empty() {
+        return Ok(());
+    }
+    const WHY: &str = "--from, --to, --by, --limit and patterns of places are for recordings";
+    match &flags.targets[..] {
+        [Target::Pid(pid)] => bail!(
+            "cannot filter snapshots of process {pid}: {WHY}, and it is not being recorded; leave them out, or \
+             `heapray attach {pid}` first"
+        ),
+        _ => bail!(
+            "cannot filter snapshots: {WHY}; leave them out, or give one recording (heapray run, heapray attach)"
+        ),
+    }
 }
 
 fn plan(targets: &[Target]) -> anyhow::Result<Plan> {
@@ -107,7 +134,7 @@ fn compare(flags: &LeaksFlags, paths: &[PathBuf], leaks: &mut Leaks) -> anyhow::
     for (i, path) in paths.iter().enumerate() {
         progress.say(&format!("reading {} ({} of {}) …", path.display(), i + 1, paths.len()));
         leaks
-            .add(load::read_file(path)?, flags.process.process, None)
+            .add(load::read_file(path)?, flags.process.first().copied(), None)
             .with_context(|| format!("cannot compare {}", path.display()))?;
     }
     Ok(())

@@ -29,6 +29,12 @@ pub struct Recorded {
     pub window: RecordedWindow,
     /// What was asked for besides: `thread main`, `module flask`.
     pub filters: Vec<String>,
+    /// Filters that nothing in the recording matches.
+    pub unmatched: Vec<String>,
+    /// The process by which the recording was asked for; the answer is for all that count, not for this one.
+    pub asked_process: Option<u32>,
+    /// Whether more is being written to its file.
+    pub is_being_written: bool,
     /// What recording cost.
     pub cost: RecordingCost,
     /// What is missing.

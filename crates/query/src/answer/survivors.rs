@@ -138,7 +138,7 @@ pub struct WatchAnswer {
     pub by: String,
     /// Number of the tick, from 0.
     pub tick: u64,
-    /// Seconds since the tick before.
+    /// Seconds since the tick before; 0 at the first.
     pub seconds: f64,
     /// All that is alive.
     pub live: Estimate,

@@ -24,6 +24,9 @@ impl Allocations {
             processes: (0..recording.tasks.len()).map(|at| self.process_row(at)).collect(),
             window: self.window(span),
             filters: self.filters(),
+            unmatched: self.unmatched(),
+            asked_process: self.options.asked_process,
+            is_being_written: self.is_being_written(),
             cost: self.cost(),
             doubt: self.doubt(n_records, is_estimated),
             mode,
@@ -41,7 +44,7 @@ impl Allocations {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
         let ended = task.end.as_ref();
-        let counts = self.task.is_none_or(|task| task == at);
+        let counts = self.selection.has_task(at);
         let peak_bytes = task.peak.as_ref().map(|peak| peak.bytes).or(task.float("peak_bytes"));
         RecordedProcess {
             number: task.number,
@@ -96,6 +99,13 @@ impl Allocations {
     }
 
     fn filters(&self) -> Vec<String> {
+        let pids: Vec<String> = self.options.processes.iter().map(u32::to_string).collect();
+        let processes = (!pids.is_empty()).then(|| format!("process {}", pids.join(" or ")));
+        processes.into_iter().chain(self.patterns().into_iter().flatten()).collect()
+    }
+
+    /// The lists of patterns in words, in the order of [`heapray_profile::Filter`]; `None` for those that are empty.
+    fn patterns(&self) -> [Option<String>; 5] {
         let options = &self.options;
         let lists = [
             ("thread", &options.threads),
@@ -104,9 +114,20 @@ impl Allocations {
             ("function", &options.functions),
             ("file", &options.files),
         ];
-        let process = options.process.map(|pid| format!("process {pid}"));
-        let texts = lists.into_iter().filter(|(_, list)| !list.is_empty());
-        process.into_iter().chain(texts.map(|(name, list)| format!("{name} {}", list.join(" or ")))).collect()
+        lists.map(|(name, list)| (!list.is_empty()).then(|| format!("{name} {}", list.join(" or "))))
+    }
+
+    /// Patterns that nothing in the recording matches; all of them together where each does, but no stack all.
+    fn unmatched(&self) -> Vec<String> {
+        let patterns = self.patterns();
+        let unmet = self.selection.unmet();
+        if !unmet.is_empty() {
+            return unmet.iter().filter_map(|list| patterns[*list].clone()).collect();
+        }
+        if self.selection.has_any() {
+            return Vec::new();
+        }
+        vec![patterns.into_iter().flatten().collect::<Vec<_>>().join(" with ")]
     }
 
     fn tasks(&self) -> impl Iterator<Item = &Task> {
@@ -141,7 +162,10 @@ impl Allocations {
             let fault = text.or_else(|| number.map(|number| format!("fault {number}")))?;
             Some(format!("the agent in process {} stopped: {fault}", task.pid().unwrap_or(0)))
         });
-        let lost = &self.recording.losses;
+        // What is being written has no end yet.
+        let is_unfinished =
+            |what: &str| self.is_being_written() && UNFINISHED.iter().any(|start| what.starts_with(start));
+        let lost = self.recording.losses.iter().filter(|loss| !is_unfinished(&loss.what));
         RecordingDoubt {
             lost_events: self.sum("lost_events").unwrap_or(0),
             lost_frees: self.sum("lost_frees").unwrap_or(0),
@@ -149,12 +173,13 @@ impl Allocations {
             reentered: self.sum("reentered").unwrap_or(0),
             n_records: n_records.max(0) as u64,
             is_estimated,
-            notes: faults
-                .chain(lost.iter().map(|loss| format!("at byte {}: {}", loss.offset, loss.what)))
-                .collect(),
+            notes: faults.chain(lost.map(|loss| format!("at byte {}: {}", loss.offset, loss.what))).collect(),
         }
     }
 }
+
+/// How [`heapray_capture::RecordingReader`] begins to tell that the rest of a file is not there.
+const UNFINISHED: [&str; 2] = ["the file ends without its end mark", "a frame is cut off"];
 
 fn start_ns(task: &Task) -> u64 {
     task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)

@@ -34,8 +34,8 @@ use heapray_wire::FrameKind;
 /// Which part of a recording counts, and how its stacks are shown.
 #[derive(Clone, Debug, Default)]
 pub struct AllocationOptions {
-    /// Only the process of this pid, with what it inherited.
-    pub process: Option<u32>,
+    /// Only the processes of these pids; one alone with what it inherited.
+    pub processes: Vec<u32>,
     /// Threads by name or id; patterns with `*` and `?`, as in all lists here.
     pub threads: Vec<String>,
     /// Tags.
@@ -56,6 +56,10 @@ pub struct AllocationOptions {
     pub split_threads: bool,
     /// Size of the file, to be told.
     pub file_bytes: Option<u64>,
+    /// The process by which the recording was asked for, where it was not asked for by its file.
+    pub asked_process: Option<u32>,
+    /// Whether more is being written to the file.
+    pub is_being_written: bool,
 }
 
 /// A recording, or the part of it that was asked for.
@@ -69,7 +73,6 @@ pub struct Allocations {
     span: Span,
     /// The same from the recording's begin on where no begin was named: what is not growth counts from there.
     whole: Span,
-    task: Option<usize>,
 }
 
 /// Places and the tree of them, in the detail that a question wants.
@@ -87,11 +90,11 @@ impl Allocations {
         if recording.tasks.is_empty() {
             return Err(QueryError::EmptyRecording);
         }
-        let task = options.process.map(|pid| find(&recording, pid)).transpose()?;
+        let tasks = options.processes.iter().map(|pid| find(&recording, *pid)).collect::<Result<_, _>>()?;
         let of_python = recording.frames.iter().filter(|frame| frame.kind == FrameKind::Python);
         let paths = Paths::new(of_python.map(|frame| recording.text(frame.file)));
         let filter = Filter {
-            task,
+            tasks,
             threads: options.threads.clone(),
             tags: options.tags.clone(),
             modules: options.modules.clone(),
@@ -108,7 +111,7 @@ impl Allocations {
             whole.from = 0;
             whole.ns.0 = recording.slice_times.first().map_or(0, |(start, _)| *start);
         }
-        Ok(Self { recording, options, paths, selection, span, whole, task })
+        Ok(Self { recording, options, paths, selection, span, whole })
     }
 
     /// Length of the recording, seconds.
@@ -121,12 +124,22 @@ impl Allocations {
         self.recording.tasks.iter().all(|task| task.end.is_some())
     }
 
-    /// The same recording up to another end.
+    /// Whether more is being written to its file, as far as is known.
+    pub fn is_being_written(&self) -> bool {
+        self.options.is_being_written && !self.is_complete()
+    }
+
+    /// Begin and end of the window, seconds: those of the recording where none were named.
+    pub fn window_seconds(&self) -> (f64, f64) {
+        (self.whole.ns.0 as f64 / 1e9, self.whole.ns.1 as f64 / 1e9)
+    }
+
+    /// The same recording with another window.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn until(self, to: Time) -> Result<Self, QueryError> {
-        Self::new(self.recording, AllocationOptions { to: Some(to), ..self.options })
+    pub fn between(self, from: Option<Time>, to: Option<Time>) -> Result<Self, QueryError> {
+        Self::new(self.recording, AllocationOptions { from, to, ..self.options })
     }
 
     fn sites(&self, span: &Span) -> Vec<Site> {

@@ -1,14 +1,14 @@
 //! Text of `tree`.
 
 use super::footer::n_of;
-use super::recorded::{estimated, footer, size, when, window};
+use super::recorded::{estimated, footer, size, unmatched, when, window};
 use crate::place::{NO_FRAMES, label};
 use crate::{Style, percent};
 use heapray_query::answer::{TreeAnswer, TreeRow};
 
 /// Who called whom; a chain of single calls is not indented.
 pub fn tree(answer: &TreeAnswer, style: &Style) -> String {
-    let mut text = first_line(answer, style) + "\n";
+    let mut text = unmatched(&answer.recording, style) + &first_line(answer, style) + "\n";
     let shapes = shapes(&answer.rows);
     if !answer.rows.is_empty() {
         text.push_str(&style.dim("    all      bytes        own"));

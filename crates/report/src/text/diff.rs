@@ -1,6 +1,8 @@
 //! Text of `diff`.
 
-use super::recorded::{count, doubt, error, estimated, estimated_change, hidden, size, what, when};
+use super::recorded::{
+    count, doubt, error, estimated, estimated_change, hidden, size, unmatched, what, when,
+};
 use super::stacks;
 use super::top::heading;
 use crate::place::label;
@@ -10,7 +12,8 @@ use heapray_query::answer::{DiffAnswer, Recorded};
 
 /// The sum, and the places with the largest differences.
 pub fn diff(answer: &DiffAnswer, style: &Style) -> String {
-    let mut text = format!(
+    let mut text = [&answer.before, &answer.after].map(|about| unmatched(about, style)).concat();
+    text += &format!(
         "{}: {} -> {}, {}\n",
         name(&answer.what),
         estimated(&answer.total_before),
@@ -45,7 +48,7 @@ pub fn diff(answer: &DiffAnswer, style: &Style) -> String {
     }
     if answer.by == "stack" {
         text.push_str(&stacks::blocks(&table, answer.rows.iter().map(|row| row.stack.as_deref()), style));
-    } else if table.is_empty() {
+    } else if answer.n_rows == 0 {
         text.push_str("no place differs\n");
     } else {
         text.push_str(&table.text(style));

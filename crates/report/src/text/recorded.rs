@@ -3,12 +3,38 @@
 
 use super::footer::n_of;
 use crate::{Style, bytes, bytes_signed, duration, percent, sanitize, short_time, thousands};
-use heapray_query::answer::{Estimate, Recorded, RecordedProcess};
+use heapray_query::answer::{Estimate, Recorded, RecordedProcess, StackProfile};
 
 /// Processes that are listed; the others are counted.
 const PROCESSES_MAX: usize = 8;
 /// Notes that are listed.
 const NOTES_MAX: usize = 5;
+
+/// The first lines of an answer to a question that matches nothing: it is no answer.
+pub(super) fn unmatched(about: &Recorded, style: &Style) -> String {
+    nothing_matches(about).map_or_else(String::new, |line| style.bad(&line) + "\n\n")
+}
+
+/// What of a question matches nothing, and what to try.
+pub(crate) fn nothing_matches(about: &Recorded) -> Option<String> {
+    let patterns: Vec<String> = about.unmatched.iter().map(|pattern| sanitize(pattern)).collect();
+    (!patterns.is_empty()).then(|| {
+        format!(
+            "nothing in the recording matches {}: look at the names with `heapray top --by stack --split-threads`; \
+             patterns have * and ?",
+            patterns.join(", nor ")
+        )
+    })
+}
+
+/// What there is to say of an export in which nothing weighs anything; `None` where something does.
+pub fn note_of_nothing(profile: &StackProfile) -> Option<String> {
+    let is_empty = profile.sites.iter().all(|site| site.weight.bytes == 0 && site.weight.count == 0);
+    let why = || {
+        format!("{} is 0 in this window: try another --what, --from or --to, or fewer filters", profile.what)
+    };
+    is_empty.then(|| nothing_matches(&profile.recording).unwrap_or_else(why))
+}
 
 /// The last lines of an answer.
 pub(super) fn footer(about: &Recorded, style: &Style) -> String {
@@ -52,7 +78,11 @@ pub(super) fn what(about: &Recorded) -> String {
     if about.native {
         how.push_str(", native frames");
     }
-    let end = if about.is_complete { "" } else { ", not ended" };
+    let end = match (about.is_complete, about.is_being_written) {
+        (true, _) => "",
+        (false, true) => ", still being written",
+        (false, false) => ", not ended",
+    };
     let filters = about.filters.iter().map(|filter| format!(", only {}", sanitize(filter)));
     format!("{command}: {how}, {}{end}{}", duration(about.seconds), filters.collect::<String>())
 }
@@ -87,6 +117,11 @@ fn process_name(process: &RecordedProcess) -> String {
 fn aside(about: &Recorded) -> Vec<String> {
     let mut lines = Vec::new();
     let counting = || about.processes.iter().filter(|process| process.counts);
+    if let Some(pid) = about.asked_process.filter(|_| about.processes.len() > 1) {
+        lines.push(format!(
+            "of all processes of the recording that process {pid} is in (--process {pid} for it alone)"
+        ));
+    }
     if about.window.live == "before exit" {
         lines.push(
             "live memory is that shortly before exit: an interpreter frees its objects as it ends".to_owned(),
@@ -155,7 +190,6 @@ fn lost(about: &Recorded, style: &Style) -> String {
     }
     for note in doubt.notes.iter().take(NOTES_MAX) {
         let what = format!("lost: {}\n", sanitize(note));
-        // A file that is being written has no end yet: that is said already.
         text.push_str(&if about.is_complete { style.bad(&what) } else { style.dim(&what) });
     }
     let more = doubt.notes.len().saturating_sub(NOTES_MAX);
@@ -219,7 +253,7 @@ pub(crate) fn when(about: &Recorded) -> String {
         "peak" => format!("at the high-water mark, {end}"),
         "fullest border" => format!("at the fullest moment of the window, {end}"),
         "before exit" => "before exit".to_owned(),
-        "end" if !about.is_complete => format!("now, at {end}"),
+        "end" if about.is_being_written => format!("now, at {end}"),
         _ => format!("at {end}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Text of `stats`.
 
 use super::footer::n_of;
-use super::recorded::{at, count, error, estimated, footer, per_second, size, when};
+use super::recorded::{at, count, error, estimated, footer, per_second, size, unmatched, when};
 use crate::table::{Align, Table};
 use crate::{Style, duration, percent, sanitize, thousands};
 use heapray_query::answer::{RecordedProcess, SizeRow, StatsAnswer};
@@ -12,7 +12,8 @@ const BAR: usize = 40;
 /// Totals, then allocators, sizes, processes.
 pub fn stats(answer: &StatsAnswer, style: &Style) -> String {
     let window = &answer.recording.window;
-    let mut text = format!(
+    let mut text = unmatched(&answer.recording, style);
+    text += &format!(
         "{} in {} allocated in {} ({}), {} of it live {}\n",
         style.strong(&estimated(&answer.allocated)),
         n_of(answer.allocated.count.max(0) as u64, "block"),

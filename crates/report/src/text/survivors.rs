@@ -1,7 +1,7 @@
 //! Text of `leaks` over a recording.
 
 use super::footer::n_of;
-use super::recorded::{count, estimated, estimated_change, footer, hidden, size, window};
+use super::recorded::{count, estimated, estimated_change, footer, hidden, size, unmatched, window};
 use super::stacks::callers;
 use super::top::heading;
 use crate::place::label;
@@ -17,7 +17,7 @@ const CALLERS: usize = 4;
 
 /// The leaks, then all that survived.
 pub fn survivors(answer: &SurvivorsAnswer, style: &Style) -> String {
-    let mut text = String::new();
+    let mut text = unmatched(&answer.recording, style);
     let leaks = answer.rows.iter().filter(|row| row.is_leak);
     for row in leaks.take(LEAKS_MAX) {
         text.push_str(&leak(row, answer, style));

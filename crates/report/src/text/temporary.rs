@@ -1,7 +1,7 @@
 //! Text of `temporary`.
 
 use super::footer::n_of;
-use super::recorded::{count, error, estimated, footer, hidden, per_second, size};
+use super::recorded::{count, error, estimated, footer, hidden, per_second, size, unmatched};
 use super::stacks;
 use super::top::heading;
 use crate::place::label;
@@ -11,7 +11,11 @@ use heapray_query::answer::TemporaryAnswer;
 
 /// Where allocations are in vain, most bytes first.
 pub fn temporary(answer: &TemporaryAnswer, style: &Style) -> String {
-    let mut text = match answer.rows.first() {
+    let mut text = unmatched(&answer.recording, style);
+    text += &match answer.rows.first() {
+        None if answer.n_rows > 0 => {
+            format!("{} freed soon after it was allocated\n\n", estimated(&answer.temporary))
+        }
         None => "nothing was freed soon after it was allocated\n".to_owned(),
         Some(row) => format!(
             "{} allocates most to free it soon after: {}, {}\n\n",

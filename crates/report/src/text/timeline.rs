@@ -1,6 +1,6 @@
 //! Text of `timeline`.
 
-use super::recorded::{at, footer, per_second, size};
+use super::recorded::{at, footer, per_second, size, unmatched};
 use crate::spark::spark;
 use crate::table::{Align, Table};
 use crate::{Style, percent};
@@ -15,7 +15,7 @@ pub fn timeline(answer: &TimelineAnswer, style: &Style) -> String {
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return "nothing is recorded in this window\n\n".to_owned() + &footer(&answer.recording, style);
     };
-    let mut text = String::new();
+    let mut text = unmatched(&answer.recording, style);
     let rss = |point: &TimelinePoint| point.rss_bytes.map(|bytes| bytes as f64);
     if let Some((peak, when)) = answer.rss_peak {
         let from_to =

@@ -1,7 +1,7 @@
 //! Text of `top` and `peak`.
 
 use super::recorded::{
-    count, error, estimated, estimated_change, footer, hidden, per_second, size, when, window,
+    count, error, estimated, estimated_change, footer, hidden, per_second, size, unmatched, when, window,
 };
 use super::stacks;
 use crate::place::label;
@@ -12,7 +12,7 @@ use heapray_query::answer::{TopAnswer, TopRow};
 
 /// The place that holds, grows or allocates most, and the table.
 pub fn top(answer: &TopAnswer, style: &Style) -> String {
-    let mut text = first_line(answer, style) + "\n";
+    let mut text = unmatched(&answer.recording, style) + &first_line(answer, style) + "\n";
     let is_peak = answer.process.is_some();
     let mut table = Table::new(&[
         ("size", Align::Right),
@@ -61,8 +61,12 @@ pub(super) fn heading(by: &str) -> &'static str {
 
 fn first_line(answer: &TopAnswer, style: &Style) -> String {
     let total = estimated(&answer.live);
-    let Some(row) = answer.rows.first() else {
+    let is_of_live = !matches!(answer.sort.as_str(), "growth" | "rate");
+    if answer.n_rows == 0 || (is_of_live && answer.live.count == 0) {
         return format!("nothing is live {}\n", when(&answer.recording));
+    }
+    let Some(row) = answer.rows.first() else {
+        return format!("{total} live {}\n", when(&answer.recording));
     };
     let place = style.strong(&label(&row.place));
     match answer.sort.as_str() {

@@ -1,6 +1,6 @@
 //! Text of `watch`: one block a tick.
 
-use super::recorded::{at, count, error, estimated, footer, size};
+use super::recorded::{at, count, error, estimated, footer, size, unmatched};
 use super::stacks;
 use super::top::heading;
 use crate::place::label;
@@ -20,7 +20,8 @@ pub fn watch(answer: &WatchAnswer, style: &Style) -> String {
             at(answer.seconds)
         )
     };
-    let mut text = format!(
+    let mut text = if answer.tick == 0 { unmatched(&answer.recording, style) } else { String::new() };
+    text += &format!(
         "{}  {} live, {since}\n",
         style.strong(&at(answer.recording.window.to_seconds)),
         estimated(&answer.live)

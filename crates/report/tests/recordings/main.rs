@@ -123,14 +123,39 @@ fn filters_leave_their_part_only() {
     check("filtered.txt", &text::top(&tag, &style()));
     let none = part(AllocationOptions { functions: list("nobody"), ..AllocationOptions::default() });
     check("filtered_none.txt", &text::top(&none, &style()));
-    let process = part(AllocationOptions { process: Some(4243), ..AllocationOptions::default() });
+    let process = part(AllocationOptions { processes: vec![4243], ..AllocationOptions::default() });
     check("process.txt", &text::top(&process, &style()));
+}
+
+#[test]
+fn nothing_live_is_no_place_that_holds_most() {
+    let none = AllocationOptions {
+        to: Some(Time::Ns(2_000_000_000)),
+        functions: vec!["lookup".into()],
+        ..AllocationOptions::default()
+    };
+    let text = text::top(&exact(none).top(by_size(GroupBy::Line)), &style());
+    assert!(text.starts_with("nothing is live at 2.0 s"), "{text}");
+    let text = text::top(
+        &exact(AllocationOptions::default()).top(Top { limit: 0, ..by_size(GroupBy::Line) }),
+        &style(),
+    );
+    assert!(text.contains("MB live ") && !text.contains("nothing"), "{text}");
+}
+
+#[test]
+fn a_recording_asked_for_by_a_process_is_told_as_all_of_it() {
+    let text = |options| text::top(&exact(options).top(by_size(GroupBy::Line)), &style());
+    let by_child = AllocationOptions { asked_process: Some(4243), ..AllocationOptions::default() };
+    let said = "of all processes of the recording that process 4243 is in";
+    assert!(text(by_child).contains(said));
+    assert!(!text(AllocationOptions::default()).contains("of all processes"));
 }
 
 #[test]
 fn wrong_questions_are_errors() {
     let fails = |options| Allocations::new(story::recording(), options).expect_err("wrong").to_string();
-    let message = fails(AllocationOptions { process: Some(1), ..AllocationOptions::default() });
+    let message = fails(AllocationOptions { processes: vec![1], ..AllocationOptions::default() });
     assert!(message.contains("4242, 4243"), "{message}");
     let message = fails(AllocationOptions {
         from: Some(Time::Ns(30_000_000_000)),
@@ -197,7 +222,7 @@ fn the_peak_of_a_window_is_told_from_the_high_water_mark() {
     let part = |from: u64, to: u64| AllocationOptions {
         from: Some(Time::Ns(from * 1_000_000_000)),
         to: Some(Time::Ns(to * 1_000_000_000)),
-        process: Some(4243),
+        processes: vec![4243],
         ..AllocationOptions::default()
     };
     let within = exact(part(20, 24)).peak(by_size(GroupBy::Line));
