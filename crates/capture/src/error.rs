@@ -60,7 +60,7 @@ impl CaptureError {
             file: file.to_owned(),
             wanted: "a snapshot",
             holds: "a recording of allocations",
-            advice: "heapray top, tree, stats, peak, temporary and flamegraph read it",
+            advice: "heapray top, tree, flamegraph, timeline, stats, peak, temporary, diff, watch, export and leaks read it",
         }
     }
 

@@ -164,7 +164,7 @@ fn each_kind_of_file_is_known_and_read_by_its_reader_only() {
     assert_eq!(
         error,
         "cannot read a.hr as a snapshot: it holds a recording of allocations; \
-         heapray top, tree, stats, peak, temporary and flamegraph read it"
+         heapray top, tree, flamegraph, timeline, stats, peak, temporary, diff, watch, export and leaks read it"
     );
     let error = read_recording("a.hr", &snapshot).expect_err("a snapshot").to_string();
     assert_eq!(

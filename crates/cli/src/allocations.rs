@@ -2,6 +2,7 @@
 //! process.
 
 use crate::duration::parse_duration;
+use crate::failure::cannot_read;
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::writer;
@@ -188,8 +189,8 @@ pub(crate) fn read(
 ) -> anyhow::Result<(Recording, AllocationOptions)> {
     let mut progress = Progress::new();
     progress.say(&format!("reading {} …", path.display()));
-    let problem = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(problem)?;
+    let problem = |error| cannot_read(path, error, "a file that `heapray run` or `heapray attach` wrote");
+    let mut file = File::open(path).map_err(problem)?;
     // The descriptor of another process shares its position.
     let _not_seekable = file.rewind();
     let mut reader = RecordingReader::new(&path.display().to_string());
@@ -203,7 +204,7 @@ pub(crate) fn read(
                 reader.push(&piece[..n])?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(problem),
+            Err(error) => return Err(problem(error)),
         }
     }
     let recording = reader.finish()?;
@@ -229,7 +230,12 @@ pub(crate) fn path_of(target: &Target) -> anyhow::Result<PathBuf> {
 
 /// The file that the recording of a process is being written to: its collector holds it open.
 fn path_of_process(pid: u32) -> anyhow::Result<PathBuf> {
-    let Some(recording) = heapray_attach::find_recording(i32::try_from(pid)?)? else {
+    let found = heapray_attach::find_recording(i32::try_from(pid)?).map_err(|error| {
+        anyhow::anyhow!(
+            "cannot tell whether process {pid} is being recorded; name the file of its recording: {error}"
+        )
+    })?;
+    let Some(recording) = found else {
         bail!(
             "process {pid} is not being recorded: start it with `heapray run`, or `heapray attach {pid}` first; a \
              finished recording is asked by its file"

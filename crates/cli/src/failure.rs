@@ -1,6 +1,7 @@
 //! How an error reaches the user: one line on stderr, `heapray: what failed, on what, why, what to try`, status 2.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -27,6 +28,17 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let line = heapray_report::sanitize(&format!("{error:#}"));
     to_stderr(&format!("heapray: {line}\n"));
     ExitCode::from(STATUS_ERROR)
+}
+
+/// Why a file cannot be read, and what to give instead.
+pub(crate) fn cannot_read(path: &Path, error: std::io::Error, wanted: &str) -> anyhow::Error {
+    let advice = match error.kind() {
+        ErrorKind::NotFound => format!("check its name; {wanted} is needed"),
+        ErrorKind::IsADirectory => format!("name {wanted}"),
+        ErrorKind::PermissionDenied => "read it as the user who wrote it, or as root".to_owned(),
+        _ => return anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
+    };
+    anyhow::anyhow!("cannot read {}: {error}; {advice}", path.display())
 }
 
 /// Prints that heapray itself is wrong.

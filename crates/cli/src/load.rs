@@ -1,5 +1,6 @@
 //! From a TARGET to a session: live or file is one path, bytes in the capture format.
 
+use crate::failure::cannot_read;
 use crate::flags::SourceFlags;
 use crate::live::{self, SnapshotOptions};
 use crate::progress::Progress;
@@ -46,8 +47,8 @@ pub(crate) fn live_file(pid: u32, in_place: bool) -> anyhow::Result<SnapshotFile
 
 /// Reads and decodes a snapshot file, piece by piece: only its tables are kept.
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<SnapshotFile> {
-    let problem = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(problem)?;
+    let problem = |error| cannot_read(path, error, "a process id, or a file that `heapray snapshot` wrote,");
+    let mut file = File::open(path).map_err(problem)?;
     let mut reader = SnapshotReader::new(&path.display().to_string());
     let mut piece = vec![0; PIECE_BYTES];
     loop {
@@ -55,7 +56,7 @@ pub(crate) fn read_file(path: &Path) -> anyhow::Result<SnapshotFile> {
             Ok(0) => return Ok(reader.finish()?),
             Ok(n) => reader.push(&piece[..n])?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(problem),
+            Err(error) => return Err(problem(error)),
         }
     }
 }

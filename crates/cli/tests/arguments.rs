@@ -41,7 +41,9 @@ fn wrong_arguments_are_errors_with_status_two() {
 fn missing_and_foreign_files_are_named() {
     check(&["types", "/nonexistent/x.snapshot"], "cannot read /nonexistent/x.snapshot: No such file");
     check(&["info", env!("CARGO_MANIFEST_PATH")], "Cargo.toml");
-    check(&["info", env!("CARGO_MANIFEST_DIR")], "directory");
+    check(&["info", env!("CARGO_MANIFEST_DIR")], "name a process id, or a file");
+    check(&["top", env!("CARGO_MANIFEST_DIR")], "name a file that `heapray run`");
+    check(&["top", "/nonexistent/x.hr"], "check its name");
 }
 
 #[test]
@@ -76,6 +78,7 @@ fn wrong_questions_about_recordings_are_errors_with_status_two() {
     check(&["leaks", "1", "--from", "10s"], "`heapray attach 1` first");
     check(&["leaks", "a", "b", "--from", "10s"], "give one recording");
     check(&["leaks", "a", "b", "--process", "1", "--process", "2"], "--process once");
+    check(&["tree", "x", "--min", "200"], "between 0 and 100 percent");
     check(&["timeline", "x", "--steps", "0"], "1..=100000");
     check(&["top", &std::process::id().to_string()], "is not being recorded");
 }
@@ -197,6 +200,15 @@ fn filters_that_match_nothing_are_told() {
     assert!(!both.contains("nothing in the recording"), "several of one kind are alternatives: {both}");
     let none = answer(&["top", file, "--limit", "0"]);
     assert!(none.starts_with("4.80 MB live"), "{none}");
+    std::fs::remove_file(path).expect("it is there");
+}
+
+#[test]
+fn empty_windows_say_why() {
+    let path = recording("window");
+    let file = path.to_str().expect("UTF-8");
+    check(&["top", file, "--from", "3s", "--to", "3.1s"], "no slice ends in the window 3.0 s to 3.1 s");
+    check(&["top", file, "--from", "4s", "--to", "3s"], "--from must be earlier than --to");
     std::fs::remove_file(path).expect("it is there");
 }
 

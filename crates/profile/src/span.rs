@@ -15,6 +15,17 @@ pub enum Time {
     Part(f64),
 }
 
+impl Time {
+    /// As ns since the recording's start.
+    pub fn ns(self, recording: &Recording) -> u64 {
+        match self {
+            Self::Ns(ns) => ns,
+            Self::BeforeEnd(ns) => recording.end_ns().saturating_sub(ns),
+            Self::Part(part) => (recording.end_ns() as f64 * part.clamp(0.0, 1.0)) as u64,
+        }
+    }
+}
+
 /// The span of a question: from a boundary between slices to a moment of each process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -43,7 +54,7 @@ impl Span {
 /// end, behind the warm-up; without an end it ends at the last moment of each process.
 pub fn span(recording: &Recording, selection: &Selection, from: Option<Time>, to: Option<Time>) -> Span {
     let n = recording.slice_times.len() as u32;
-    let to_boundary = to.map_or(n, |time| boundary(recording, ns(recording, time)));
+    let to_boundary = to.map_or(n, |time| boundary(recording, time.ns(recording)));
     let to = to.filter(|_| to_boundary < n);
     let moments = if to.is_some() {
         recording.tasks.iter().map(|task| at(recording, task, to_boundary)).collect()
@@ -54,7 +65,7 @@ pub fn span(recording: &Recording, selection: &Selection, from: Option<Time>, to
     let to_boundary = if to.is_some() { to_boundary } else { last.unwrap_or(n).min(n) };
     let end = time_of(recording, to_boundary);
     let middle = begin(recording) + end.saturating_sub(begin(recording)) / 2;
-    let from_boundary = boundary(recording, from.map_or(middle, |time| ns(recording, time))).min(to_boundary);
+    let from_boundary = boundary(recording, from.map_or(middle, |time| time.ns(recording))).min(to_boundary);
     // Half of one slice is none of it: what is too short for a begin is looked at whole.
     let is_whole = from.is_none() && from_boundary == to_boundary;
     let from_boundary = if is_whole { 0 } else { from_boundary };
@@ -110,14 +121,6 @@ pub(crate) fn time_of(recording: &Recording, boundary: u32) -> u64 {
         Some(before) => {
             recording.slice_times.get(before as usize).map_or(recording.end_ns(), |(_, end)| *end)
         }
-    }
-}
-
-fn ns(recording: &Recording, time: Time) -> u64 {
-    match time {
-        Time::Ns(ns) => ns,
-        Time::BeforeEnd(ns) => recording.end_ns().saturating_sub(ns),
-        Time::Part(part) => (recording.end_ns() as f64 * part.clamp(0.0, 1.0)) as u64,
     }
 }
 

@@ -41,6 +41,19 @@ pub enum QueryError {
         /// Length of the recording.
         seconds: f64,
     },
+    /// `--from` and `--to` are nearer to each other than slices are long.
+    #[error(
+        "no slice ends in the window {from:.1} s to {to:.1} s: figures are kept by slices, here of {slice:.1} s; give a longer \
+         window with --from and --to"
+    )]
+    NoSlice {
+        /// Begin of the window, seconds.
+        from: f64,
+        /// Its end.
+        to: f64,
+        /// Length of the slice at its begin.
+        slice: f64,
+    },
     /// An expression that is none.
     #[error("cannot read the expression: {0}")]
     Expression(#[from] heapray_heap::FindError),

@@ -19,7 +19,7 @@ pub(crate) struct TreeFlags {
     #[arg(long, value_enum, default_value_t)]
     by: DetailWord,
     /// Fold places below this part of all.
-    #[arg(long, default_value_t = 1.0, value_name = "PERCENT")]
+    #[arg(long, default_value = "1", value_name = "PERCENT", value_parser = parse_part)]
     min: f64,
     /// Callers above a place at most.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
@@ -47,13 +47,18 @@ impl From<DetailWord> for Detail {
     }
 }
 
+/// Parses a percentage, with or without its sign, to a part of a whole.
+fn parse_part(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("a part of all is between 0 and 100 percent".to_owned()),
+    }
+}
+
 /// Prints the tree.
 pub(crate) fn run(flags: &TreeFlags) -> anyhow::Result<()> {
     let allocations = allocations::allocations(&flags.recording)?;
-    let cut = TreeCut {
-        part_min: (flags.min / 100.0).clamp(0.0, 1.0),
-        depth_max: flags.max_depth,
-        detail: flags.by.into(),
-    };
+    let cut = TreeCut { part_min: flags.min, depth_max: flags.max_depth, detail: flags.by.into() };
     output::print(flags.format, &allocations.tree(flags.what.into(), cut), text::tree)
 }

@@ -85,7 +85,7 @@ impl Allocations {
     /// Settles which part of a recording counts.
     ///
     /// # Errors
-    /// No process in the file, none of that pid; a window that ends before it begins.
+    /// No process in the file, none of that pid; a window that ends before it begins, or in which no slice ends.
     pub fn new(recording: Recording, options: AllocationOptions) -> Result<Self, QueryError> {
         if recording.tasks.is_empty() {
             return Err(QueryError::EmptyRecording);
@@ -104,7 +104,7 @@ impl Allocations {
         let selection = Selection::new(&recording, &filter, &paths);
         let span = span(&recording, &selection, options.from, options.to);
         if span.from >= span.to && options.from.is_some() && !recording.slice_times.is_empty() {
-            return Err(QueryError::EmptyWindow { seconds: recording.end_ns() as f64 / 1e9 });
+            return Err(empty_window(&recording, &options));
         }
         let mut whole = span.clone();
         if !whole.from_asked {
@@ -178,6 +178,23 @@ fn by_name(by: GroupBy) -> &'static str {
         GroupBy::Function => "function",
         GroupBy::File => "file",
         GroupBy::Stack => "stack",
+    }
+}
+
+/// Why a window is empty: its times are not in order, or too near to each other.
+fn empty_window(recording: &Recording, options: &AllocationOptions) -> QueryError {
+    let end_ns = recording.end_ns();
+    let ns = |time: Option<Time>| time.map(|time| time.ns(recording).min(end_ns));
+    let (from, to) = (ns(options.from).unwrap_or(0), ns(options.to).unwrap_or(end_ns));
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    if from >= to {
+        return QueryError::EmptyWindow { seconds: seconds(end_ns) };
+    }
+    let slice = recording.slice_times.iter().find(|(_, end)| *end > from);
+    QueryError::NoSlice {
+        from: seconds(from),
+        to: seconds(to),
+        slice: slice.map_or(0.0, |(start, end)| seconds(end.saturating_sub(*start))),
     }
 }
 
