@@ -41,6 +41,19 @@ pub(crate) fn cannot_read(path: &Path, error: std::io::Error, wanted: &str) -> a
     anyhow::anyhow!("cannot read {}: {error}; {advice}", path.display())
 }
 
+/// Why a file cannot be written, and what to give instead.
+pub(crate) fn cannot_write(path: &Path, error: std::io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        ErrorKind::NotFound => "its directory is not there: make it, or give another -o FILE",
+        ErrorKind::IsADirectory => "give the name of a file in it with -o",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "give a -o FILE in a directory that you may write to"
+        }
+        _ => return anyhow::Error::from(error).context(format!("cannot write {}", path.display())),
+    };
+    anyhow::anyhow!("cannot write {}: {error}; {advice}", path.display())
+}
+
 /// Prints that heapray itself is wrong.
 pub(crate) fn report_bug() -> ExitCode {
     let what = LAST_PANIC.lock().map(|last| last.clone()).unwrap_or_default();

@@ -1,6 +1,9 @@
 //! Prints answers on stdout, as text or JSON, and writes pictures to files.
 
+use crate::failure::cannot_write;
 use crate::flags::FormatFlags;
+use crate::target::Target;
+use crate::writer::is_same;
 use anyhow::{Context, bail};
 use heapray_query::answer::Picture;
 use heapray_report::{Style, json, picture};
@@ -34,7 +37,16 @@ pub(crate) fn print_line<A: Serialize>(
 
 /// Writes a file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(path, bytes).map_err(|error| cannot_write(path, error))
+}
+
+/// Refuses to write over what is read, by whatever name; asked before anything is opened.
+pub(crate) fn refuse_input(output: &Path, input: &Path) -> anyhow::Result<()> {
+    let both = std::fs::metadata(output).ok().zip(std::fs::metadata(input).ok());
+    if both.is_some_and(|(output, input)| output.is_file() && is_same(&output, &input)) {
+        bail!("cannot write {}: it is the file that is read; give another name with -o", output.display());
+    }
+    Ok(())
 }
 
 /// Writes an SVG, or its pixels where the name ends in `.png`.
@@ -78,6 +90,16 @@ impl PictureFormat {
     }
 }
 
+/// Checks where a picture of what is asked about is to go; asked before anything slow is done.
+pub(crate) fn check_picture(output: Option<&Path>, target: &Target) -> anyhow::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    PictureFormat::of(output)?;
+    match target {
+        Target::File(input) => refuse_input(output, input),
+        Target::Pid(_) => Ok(()),
+    }
+}
+
 /// Draws a picture into a file.
 pub(crate) fn draw(path: &Path, drawing: &Picture) -> anyhow::Result<()> {
     let bytes = match PictureFormat::of(path)? {
@@ -85,7 +107,7 @@ pub(crate) fn draw(path: &Path, drawing: &Picture) -> anyhow::Result<()> {
         PictureFormat::Dot => picture::dot(drawing).into_bytes(),
         PictureFormat::Png => picture::png(drawing)?,
     };
-    std::fs::write(path, bytes).with_context(|| format!("cannot write the picture to {}", path.display()))
+    write(path, &bytes)
 }
 
 #[cfg(test)]

@@ -178,6 +178,26 @@ fn exports_and_pictures_are_written() {
 }
 
 #[test]
+fn no_output_goes_over_what_is_read() {
+    let path = recording("input");
+    let file = path.to_str().expect("UTF-8");
+    let before = std::fs::read(&path).expect("it is there");
+    let link = path.with_extension("svg");
+    std::fs::hard_link(&path, &link).expect("on one file system");
+    let other = link.to_str().expect("UTF-8");
+    check(&["export", file, "--format", "csv", "-o", file], "it is the file that is read");
+    check(&["export", file, "--format", "csv", "-o", other], "it is the file that is read");
+    check(&["flamegraph", file, "-o", other], "it is the file that is read");
+    check(&["flamegraph", other, "--diff", file, "-o", other], "it is the file that is read");
+    check(&["timeline", file, "-o", other], "it is the file that is read");
+    check(&["why", file, "0x1", "-o", other], "it is the file that is read");
+    assert_eq!(std::fs::read(&path).expect("it is there"), before);
+    check(&["export", file, "-o", "/nonexistent/x.csv"], "its directory is not there");
+    std::fs::remove_file(link).expect("it is there");
+    std::fs::remove_file(path).expect("it is there");
+}
+
+#[test]
 fn filters_that_match_nothing_are_told() {
     let path = recording("unmatched");
     let file = path.to_str().expect("UTF-8");

@@ -2,7 +2,6 @@
 
 use super::why::SUBJECT_HELP;
 use crate::flags::{DrawFlags, FormatFlags, SourceFlags};
-use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
 use heapray_query::Subject;
@@ -26,7 +25,7 @@ pub(crate) struct ChainFlags {
 /// Prints the chain, and draws it.
 pub(crate) fn run(flags: &ChainFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
+    output::check_picture(flags.draw.output.as_deref(), &flags.source.target)?;
     let session = load::session(&flags.source)?;
     let answer = session.chain(&subject)?;
     if let Some(path) = &flags.draw.output {

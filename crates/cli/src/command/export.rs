@@ -3,6 +3,7 @@
 use super::tree::DetailWord;
 use crate::allocations::{self, RecordingFlags, WhatWord};
 use crate::failure::to_stderr;
+use crate::output;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use heapray_report::{format, text};
@@ -73,6 +74,9 @@ pub(crate) fn run(flags: &ExportFlags) -> anyhow::Result<()> {
     if to_stdout && form.is_binary() && std::io::stdout().is_terminal() {
         bail!("cannot write a binary format to a terminal: give -o FILE");
     }
+    if !to_stdout {
+        output::refuse_input(&flags.output, &allocations::path_of(&flags.recording.target)?)?;
+    }
     let allocations = allocations::allocations(&flags.recording)?;
     let profile = allocations.profile(flags.what.into(), flags.by.into());
     if let Some(note) = text::note_of_nothing(&profile) {
@@ -89,7 +93,7 @@ pub(crate) fn run(flags: &ExportFlags) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         return out.write_all(&bytes).and_then(|()| out.flush()).context("cannot write to stdout");
     }
-    std::fs::write(&flags.output, bytes).with_context(|| format!("cannot write {}", flags.output.display()))
+    output::write(&flags.output, &bytes)
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ pub(crate) fn run(flags: &FlamegraphFlags) -> anyhow::Result<()> {
     if !matches!(ending, "svg" | "html" | "htm" | "png") {
         bail!("cannot draw to {}: end its name in .svg, .html or .png", path.display());
     }
+    for target in flags.diff.iter().chain([&flags.recording.target]) {
+        output::refuse_input(&path, &allocations::path_of(target)?)?;
+    }
     let direction = if flags.icicle { FlameDirection::Down } else { FlameDirection::Up };
     let after = profile(flags, &flags.recording.target)?;
     let svg = match &flags.diff {

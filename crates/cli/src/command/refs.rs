@@ -2,7 +2,6 @@
 
 use super::why::SUBJECT_HELP;
 use crate::flags::{DrawFlags, FormatFlags, SourceFlags, WalkFlags};
-use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
 use heapray_query::{Subject, Walk};
@@ -31,7 +30,7 @@ pub(crate) struct RefsFlags {
 /// Prints references, and draws them.
 pub(crate) fn run(flags: &RefsFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
+    output::check_picture(flags.draw.output.as_deref(), &flags.source.target)?;
     let session = load::session(&flags.source)?;
     let walk = Walk::new(flags.limit, flags.walk.max_depth, flags.walk.too_many);
     let answer = session.refs(&subject, walk)?;

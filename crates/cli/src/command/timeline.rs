@@ -31,6 +31,9 @@ pub(crate) fn run(flags: &TimelineFlags) -> anyhow::Result<()> {
     if form == Some(PictureFormat::Dot) {
         bail!("cannot draw a timeline as a graph: end the name in .svg or .png");
     }
+    if let Some(path) = &flags.draw.output {
+        output::refuse_input(path, &allocations::path_of(&flags.recording.target)?)?;
+    }
     let allocations = allocations::allocations(&flags.recording)?;
     let steps = |usual: usize| flags.steps.map_or(usual, |steps| steps as usize);
     if let Some(path) = &flags.draw.output {

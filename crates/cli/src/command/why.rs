@@ -1,7 +1,6 @@
 //! `why`: what keeps an object, or all objects that an expression selects, alive.
 
 use crate::flags::{DrawFlags, FormatFlags, SourceFlags, WalkFlags};
-use crate::output::PictureFormat;
 use crate::{load, output};
 use clap::Args;
 use heapray_query::{Subject, Walk};
@@ -35,7 +34,7 @@ a type name (numpy.ndarray), or an expression as for `find` (`type=list and len>
 /// Prints trails and the place to cut, and draws them.
 pub(crate) fn run(flags: &WhyFlags) -> anyhow::Result<()> {
     let subject: Subject = flags.subject.parse()?;
-    flags.draw.output.as_deref().map(PictureFormat::of).transpose()?;
+    output::check_picture(flags.draw.output.as_deref(), &flags.source.target)?;
     let session = load::session(&flags.source)?;
     let walk = Walk::new(flags.limit, flags.walk.max_depth, flags.walk.too_many);
     let answer = session.why(&subject, walk)?;
