@@ -1,6 +1,7 @@
 //! Flame graphs: a self-contained SVG (zoom and search within it), and a page that embeds it.
 
 use crate::clean::shorten;
+use crate::flame_change::with_changes;
 use crate::format::weights as stack_weights;
 use crate::place::{NO_FRAMES, label};
 use crate::text::footer::n_of;
@@ -88,7 +89,10 @@ pub fn flame_diff(
         bytes(after.total.bytes.max(0) as u64),
         bytes_signed(delta)
     );
-    draw(&lines, (format!("difference, {}", title(after)), subtitle), &[before, after], direction)
+    let svg = draw(&lines, (format!("difference, {}", title(after)), subtitle), &[before, after], direction)?;
+    let stacks: Vec<(&str, u64, u64)> =
+        both.iter().map(|(stack, (before, after))| (stack.as_str(), *before, *after)).collect();
+    Ok(with_changes(&svg, &stacks, direction))
 }
 
 fn empty(profile: &StackProfile) -> FlameError {
@@ -139,6 +143,8 @@ fn draw(
         }
     }
     let mut options = Options::default();
+    // They are, by their names alone.
+    options.no_sort = true;
     options.title = title;
     options.subtitle = Some(subtitle);
     options.count_name = "bytes".to_owned();

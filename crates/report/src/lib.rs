@@ -6,6 +6,7 @@
 
 mod clean;
 mod flame;
+mod flame_change;
 pub mod format;
 pub mod json;
 mod number;

@@ -267,6 +267,14 @@ fn flame_graphs_hold_everything_they_need() {
     let before = exact(half).profile(What::Live, Detail::Line);
     let difference = flame_diff(&before, &profile, FlameDirection::Down).expect("something differs");
     assert!(difference.contains("; +"), "differences are told");
+    let delta = profile.total.bytes - before.total.bytes;
+    let all = format!("100%; {})</title>", heapray_report::bytes_signed(delta));
+    for direction in [FlameDirection::Up, FlameDirection::Down] {
+        let difference = flame_diff(&before, &profile, direction).expect("something differs");
+        let root = difference.lines().find_map(|line| line.split_once("<title>all (")).map(|(_, root)| root);
+        assert!(root.is_some_and(|root| root.contains(&all)), "{root:?}, expected {all}");
+        assert_eq!(difference.matches("%; ").count(), difference.matches("with all it called").count() + 1);
+    }
     assert!(picture::rasterised(&difference).expect("an SVG").starts_with(b"\x89PNG"));
     let nothing = AllocationOptions { tags: vec!["none".into()], ..AllocationOptions::default() };
     assert!(flame(&exact(nothing).profile(What::Live, Detail::Line), FlameDirection::Up).is_err());
