@@ -3,12 +3,12 @@
 use crate::failure::cannot_write;
 use crate::flags::FormatFlags;
 use crate::target::Target;
-use crate::writer::is_same;
 use anyhow::{Context, bail};
 use heapray_query::answer::Picture;
 use heapray_report::{Style, json, picture};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Prints an answer in the form asked for.
@@ -43,7 +43,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Refuses to write over what is read, by whatever name; asked before anything is opened.
 pub(crate) fn refuse_input(output: &Path, input: &Path) -> anyhow::Result<()> {
     let both = std::fs::metadata(output).ok().zip(std::fs::metadata(input).ok());
-    if both.is_some_and(|(output, input)| output.is_file() && is_same(&output, &input)) {
+    if both.is_some_and(|(output, input)| {
+        output.is_file() && (output.dev(), output.ino()) == (input.dev(), input.ino())
+    }) {
         bail!("cannot write {}: it is the file that is read; give another name with -o", output.display());
     }
     Ok(())

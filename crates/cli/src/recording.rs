@@ -1,11 +1,12 @@
 //! What `run` and `attach` share: the flags that say what is recorded, their meaning, the file, the closing line.
 
 use crate::duration::{parse_bytes, parse_duration};
+use crate::writer;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use heapray_collect::{Level, Mode, Plan, RssLimit, Summary};
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,11 +150,10 @@ pub(crate) fn seed() -> u64 {
 
 /// Empties a file that no other recording is being written to, and keeps others from doing so.
 fn take_over(file: &File) -> anyhow::Result<()> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => bail!("another heapray is recording into it; give another name"),
-        // A file system without locks.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(file.set_len(0)?),
+    if !writer::lock(file) {
+        bail!("another heapray is recording into it; give another name");
     }
+    Ok(file.set_len(0)?)
 }
 
 /// Opens the file of a recording; `name` and `pid` make up its name where none was given.

@@ -269,6 +269,8 @@ fn a_recording_that_is_being_written_is_not_told_as_lost() {
     let path = cut_off("writing");
     let file = path.to_str().expect("UTF-8");
     let writer = std::fs::File::options().append(true).open(&path).expect("it is writable");
+    // As a collector does.
+    writer.lock().expect("nobody else has it");
     let text = answer(&["top", file]);
     assert!(text.contains("still being written") && !text.contains("lost"), "{text}");
     drop(writer);
