@@ -23,6 +23,28 @@ for line in sys.stdin:
     print("grown", flush=True)
 "#;
 
+/// A parent and a child that it forked, which both do so.
+const FAMILY: &str = r#"
+import os, sys
+(down, ask), (answer, up) = os.pipe(), os.pipe()
+child = os.fork()
+kept = []
+def grow():
+    kept.append([bytes(700) for _ in range(1000)])
+if child == 0:
+    os.close(ask)
+    while os.read(down, 1):
+        grow()
+        os.write(up, b"1")
+    os._exit(0)
+print(child, flush=True)
+for line in sys.stdin:
+    grow()
+    os.write(ask, b"1")
+    os.read(answer, 1)
+    print("grown", flush=True)
+"#;
+
 const EXACT: &[&str] = &["--mode", "exact"];
 
 /// `heapray attach`, recording: it has said so.
@@ -36,11 +58,18 @@ impl Attach {
         let pid = target.pid().to_string();
         let mut command = heapray_command(["attach", &pid, "-o", file]);
         let mut child = command.args(options).stdout(Stdio::null()).spawn().expect("heapray starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("heapray prints UTF-8");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let mut attach = Attach { child, stderr };
+        let line = attach.line();
         assert!(line.contains(&format!("recording process {pid}")), "{line}");
-        Attach { child, stderr }
+        attach
+    }
+
+    /// What it says next.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).expect("heapray prints UTF-8");
+        line
     }
 
     /// Waits for its end; answers its status and what else it said.
@@ -97,7 +126,11 @@ impl Scene {
     /// Nothing of ours is mapped in the target, and it goes on.
     fn assert_as_before(&mut self) {
         self.grow();
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.target.pid())).expect("it runs");
+        self.assert_clean(self.target.pid());
+    }
+
+    fn assert_clean(&self, pid: u32) {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
         assert!(!maps.contains("heapray"), "{}: {maps}", self.name);
     }
 }
@@ -128,6 +161,57 @@ fn what_is_allocated_while_attached_is_recorded_and_nothing_is_left() {
         assert!(expected.contains(&grown), "{}: {grown} of {expected:?}", scene.name);
         let end = scene.read().tasks[0].end.clone().expect("its end is told");
         assert_eq!(end.reason, "detached", "{}", scene.name);
+    }
+}
+
+/// A family, recorded: the scene, its child, and heapray.
+fn family(python: &Python) -> (Scene, u32, Attach) {
+    let mut target = Target::start(python, FAMILY);
+    let child = target.line().parse().expect("a pid");
+    let mut scene = Scene { target, scratch: Scratch::new(), name: python.version() };
+    scene.grow();
+    let mut attach = Attach::start(&scene.target, &scene.file(), EXACT);
+    let line = attach.line();
+    assert!(line.contains(&format!("its children {child} too")), "{}: {line}", scene.name);
+    (scene, child, attach)
+}
+
+#[test]
+fn children_that_run_already_are_recorded_too() {
+    for python in outer_pythons() {
+        let (mut scene, child, attach) = family(python);
+        scene.grow();
+        scene.grow();
+        // One name of the recording is as good as the other.
+        let detached = heapray(["detach", &child.to_string()]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        assert_eq!(attach.end().0, Some(0), "{}", scene.name);
+        scene.assert_as_before();
+        scene.assert_clean(child);
+        let recording = scene.read();
+        let pids: Vec<_> = recording.tasks.iter().filter_map(|task| task.int("pid")).collect();
+        assert_eq!(pids, [i64::from(scene.target.pid()), i64::from(child)], "{}", scene.name);
+        for task in &recording.tasks {
+            let bytes: f64 = task.slices.iter().flat_map(|slice| slice.allocs).map(|row| row.bytes).sum();
+            assert!(bytes > bytes_of(2).start, "{}: {bytes} of process {:?}", scene.name, task.int("pid"));
+        }
+    }
+}
+
+#[test]
+fn a_killed_collector_leaves_nothing_in_children_either() {
+    for python in outer_pythons() {
+        let (mut scene, child, attach) = family(python);
+        scene.grow();
+        attach.signal("-KILL");
+        assert_eq!(attach.end().0, None, "{}", scene.name);
+        for pid in [scene.target.pid(), child] {
+            let detached = heapray(["detach", &pid.to_string()]);
+            let is_gone = detached.status == Some(0) || detached.stderr.contains("is not being recorded");
+            assert!(is_gone, "{}: {detached:?}", scene.name);
+            scene.assert_clean(pid);
+        }
+        scene.assert_as_before();
     }
 }
 

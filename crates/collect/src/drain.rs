@@ -12,14 +12,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heapray_attach::SharedFile;
 use heapray_wire::ring::cells::Cell;
-use heapray_wire::ring::{
-    COMMAND_DETACH, COMMAND_NONE, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED,
-};
+use heapray_wire::ring::{COMMAND_DETACH, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED};
 use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
 
 use crate::native::{CodeFiles, NativeFiles};
 use crate::output::Output;
 use crate::plan::{Level, Mode, Plan, RssLimit};
+use crate::slots::Slots;
 use crate::spread::{LOOKS, Spread};
 use crate::tenant::{self, Now, Tenant};
 use crate::{Engine, Settings, pids};
@@ -85,14 +84,14 @@ pub struct Summary {
 
 /// A recording that is being made.
 pub struct Drain {
-    shared: Arc<SharedFile>,
+    slots: Slots,
     plan: Plan,
     engine: Engine,
     output: Output,
     start: Instant,
     tenants: Vec<Option<Tenant>>,
     /// (slot, generation) to number, of all processes so far.
-    numbers: BTreeMap<(u32, u32), u32>,
+    numbers: BTreeMap<(usize, u32), u32>,
     pids: BTreeMap<u32, i32>,
     /// Versions of Python, by process number: a forked process does not find its own again.
     pythons: BTreeMap<u32, String>,
@@ -119,8 +118,9 @@ impl Drain {
         let settings = Settings { counts_arenas: plan.level == Level::Malloc, keeps_events: plan.all_events };
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let output = Output::start(file, plan.facts(nanoseconds(since_epoch)))?;
+        let slots = Slots::of(shared);
         Ok(Self {
-            tenants: (0..shared.n_slots()).map(|_| None).collect(),
+            tenants: (0..slots.len()).map(|_| None).collect(),
             engine: Engine::new(settings),
             output,
             start: Instant::now(),
@@ -133,16 +133,19 @@ impl Drain {
             measured: Instant::now(),
             how: if plan.follow_exec { "started" } else { "attached" },
             known_ends: Vec::new(),
-            ended: Summary {
-                never_on: shared.control().recording.load(Ordering::Relaxed) == 0,
-                ..Summary::default()
-            },
+            ended: Summary { never_on: !slots.is_recording(), ..Summary::default() },
             failed: false,
             spread: Spread::new(plan.sample_interval, plan.spreads),
             rate_looked: Instant::now(),
-            shared,
+            slots,
             plan,
         })
+    }
+
+    /// Records the process of another memory file too, which was attached to with the same plan.
+    pub fn add(&mut self, shared: Arc<SharedFile>) {
+        self.slots.add(shared);
+        self.tenants.resize_with(self.slots.len(), || None);
     }
 
     /// Pids of the processes that are being recorded.
@@ -152,20 +155,18 @@ impl Drain {
 
     /// Switches the recording on where it is off, and off where it is on.
     pub fn toggle(&mut self) {
-        self.set_recording(self.shared.control().recording.load(Ordering::Relaxed) == 0);
+        self.set_recording(!self.slots.is_recording());
     }
 
     /// Switches the recording on or off.
     pub fn set_recording(&mut self, on: bool) {
         self.ended.never_on &= !on;
-        self.shared.control().recording.store(on.into(), Ordering::Release);
-        // Agents look at the word when we have moved: at once, not after the next round.
-        self.beat();
+        self.slots.set_recording(on);
     }
 
     /// One turn: reads every ring once, obeys commands, ends the slice if it is time.
     pub fn round(&mut self) -> Round {
-        self.beat();
+        self.slots.beat();
         let n_cells = self.sweep();
         let detach = self.obey();
         self.watch();
@@ -203,8 +204,7 @@ impl Drain {
     /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. `ends` says how
     /// a process ended, by pid, where its parent knows; processes that run on have `reason`.
     pub fn finish(mut self, reason: &str, ends: &[(i32, TaskEnd)]) -> (Summary, Option<io::Error>) {
-        self.shared.control().recording.store(0, Ordering::Release);
-        self.shared.control().stop.store(1, Ordering::Release);
+        self.slots.stop();
         self.known_ends = ends.to_vec();
         self.sweep_all();
         if !self.tenants.iter().flatten().all(has_ended) {
@@ -220,8 +220,7 @@ impl Drain {
         self.end_slice();
         self.output.finish();
         let failure = self.output.take_failure();
-        let refused = self.shared.control().refused_claims.load(Ordering::Relaxed);
-        let unreachable = self.shared.control().unreachable.load(Ordering::Relaxed);
+        let (refused, unreachable) = self.slots.refused();
         let n_processes = self.numbers.len() as u32;
         let n_bytes = self.output.n_bytes();
         let summary = Summary { n_bytes, n_processes, refused, unreachable, ..self.ended };
@@ -232,10 +231,6 @@ impl Drain {
         nanoseconds(self.start.elapsed())
     }
 
-    fn beat(&self) {
-        self.shared.control().heartbeat.fetch_add(1, Ordering::Release);
-    }
-
     fn ring_cells(&self) -> u64 {
         self.plan.shared().ring_bytes as u64 / 16
     }
@@ -243,15 +238,14 @@ impl Drain {
     fn take_failure(&mut self) -> Option<io::Error> {
         let failure = self.output.take_failure()?;
         self.failed = true;
-        self.shared.control().recording.store(0, Ordering::Release);
-        self.shared.control().stop.store(1, Ordering::Release);
+        self.slots.stop();
         Some(failure)
     }
 
     /// Reads all rings until they are empty.
     fn sweep_all(&mut self) {
         while self.sweep() > 0 {
-            self.beat();
+            self.slots.beat();
         }
     }
 
@@ -273,21 +267,20 @@ impl Drain {
     fn newcomers(&self) -> Vec<usize> {
         let empty = (0..self.tenants.len()).filter(|idx| self.tenants[*idx].is_none());
         let taken = empty.filter(|idx| self.is_taken(*idx));
-        let mut found: Vec<(u64, usize)> = taken
-            .filter_map(|idx| Some((tenant::started_ns(self.shared.slot(idx)?.header()), idx)))
-            .collect();
+        let mut found: Vec<(u64, usize)> =
+            taken.filter_map(|idx| Some((tenant::started_ns(self.slots.get(idx)?.header()), idx))).collect();
         found.sort_unstable();
         found.into_iter().map(|(_, idx)| idx).collect()
     }
 
     fn is_taken(&self, idx: usize) -> bool {
-        let state = self.shared.claim(idx).map(|claim| claim.state.load(Ordering::Acquire));
+        let state = self.slots.claim(idx).map(|claim| claim.state.load(Ordering::Acquire));
         matches!(state, Some(SLOT_LIVE | SLOT_RELEASED))
     }
 
     /// Reads the ring of a slot, and notices that its process has gone. Answers how many cells there were.
     fn visit(&mut self, idx: usize) -> u64 {
-        let (Some(Some(tenant)), Some(claim)) = (self.tenants.get(idx), self.shared.claim(idx)) else {
+        let (Some(Some(tenant)), Some(claim)) = (self.tenants.get(idx), self.slots.claim(idx)) else {
             return 0;
         };
         let state = claim.state.load(Ordering::Acquire);
@@ -309,7 +302,7 @@ impl Drain {
 
     fn drain(&mut self, idx: usize) -> u64 {
         let t_ns = self.now();
-        let (Some(Some(tenant)), Some(slot)) = (self.tenants.get_mut(idx), self.shared.slot(idx)) else {
+        let (Some(Some(tenant)), Some(slot)) = (self.tenants.get_mut(idx), self.slots.get(idx)) else {
             return 0;
         };
         let n = tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
@@ -324,21 +317,23 @@ impl Drain {
 
     /// A process has claimed slot `idx`; at most `n_ancestors` that have come with it are taken before it.
     fn arrive(&mut self, idx: usize, n_ancestors: u32) {
-        let Some(slot) = self.shared.slot(idx).filter(|_| self.is_taken(idx)) else { return };
+        let Some(slot) = self.slots.get(idx).filter(|_| self.is_taken(idx)) else { return };
         let header = slot.header();
         let started_ns = tenant::started_ns(header);
         let generation = header.generation.load(Ordering::Acquire);
         let pid = pids::ours(header.pid.load(Ordering::Relaxed), self.pids.values().next().copied());
-        let parent =
-            (header.parent_slot.load(Ordering::Relaxed), header.parent_generation.load(Ordering::Relaxed));
+        let parent = self.slots.beside(idx, header.parent_slot.load(Ordering::Relaxed));
+        let parent = parent.map(|slot| (slot, header.parent_generation.load(Ordering::Relaxed)));
         let mark = header.fork_mark.load(Ordering::Relaxed);
         let python = tenant::python(header);
-        let parent_slot = parent.0 as usize;
-        let is_new = self.tenants.get(parent_slot).is_some_and(Option::is_none);
-        if is_new && !self.numbers.contains_key(&parent) && n_ancestors > 0 && parent_slot != idx {
-            self.arrive(parent_slot, n_ancestors - 1);
+        if let Some((slot, _)) = parent.filter(|parent| !self.numbers.contains_key(parent))
+            && self.tenants.get(slot).is_some_and(Option::is_none)
+            && n_ancestors > 0
+            && slot != idx
+        {
+            self.arrive(slot, n_ancestors - 1);
         }
-        let parent = self.numbers.get(&parent).copied().filter(|_| parent.0 != u32::MAX);
+        let parent = parent.and_then(|parent| self.numbers.get(&parent).copied());
         // The parent wrote the mark before the fork, so what is in its ring now reaches as far.
         let parent_idx = self
             .tenants
@@ -366,7 +361,7 @@ impl Drain {
             None => self.engine.start(facts),
         };
         let Some(number) = number else { return };
-        self.numbers.insert((idx as u32, generation), number);
+        self.numbers.insert((idx, generation), number);
         self.pids.insert(number, pid);
         self.pythons.extend(python.map(|version| (number, version)));
         self.tenants[idx] = Some(Tenant::new(number, pid, started_ns));
@@ -433,7 +428,7 @@ impl Drain {
     fn leave(&mut self, idx: usize, end: TaskEnd) {
         let Some(tenant) = self.tenants[idx].take() else { return };
         let t_ns = self.now();
-        if let Some(slot) = self.shared.slot(idx) {
+        if let Some(slot) = self.slots.get(idx) {
             tenant.drain_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
             let facts = tenant::status(slot.header());
             let of = |name: &str| match facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
@@ -459,19 +454,19 @@ impl Drain {
     /// Makes a slot that nobody writes free for others, who may take it at once.
     fn give_back(&self, idx: usize) {
         // What cannot be given back stays until the file goes.
-        let _kept = self.shared.wipe(idx);
-        if let Some(claim) = self.shared.claim(idx) {
+        let _kept = self.slots.wipe(idx);
+        if let Some(claim) = self.slots.claim(idx) {
             claim.state.store(SLOT_FREE, Ordering::Release);
         }
     }
 
     fn is_released(&self, idx: usize) -> bool {
-        self.shared.claim(idx).is_some_and(|claim| claim.state.load(Ordering::Acquire) == SLOT_RELEASED)
+        self.slots.claim(idx).is_some_and(|claim| claim.state.load(Ordering::Acquire) == SLOT_RELEASED)
     }
 
     /// Does what `heapray on`, `off` and `detach` ask for; whether it was the latter.
     fn obey(&mut self) -> bool {
-        match self.shared.control().command.swap(COMMAND_NONE, Ordering::AcqRel) {
+        match self.slots.take_command() {
             COMMAND_DETACH => return true,
             COMMAND_ON if !self.failed => self.set_recording(true),
             COMMAND_OFF => self.set_recording(false),
@@ -525,7 +520,7 @@ impl Drain {
     fn end_slice(&mut self) {
         self.measure();
         for (idx, tenant) in self.tenants.iter().enumerate() {
-            if let (Some(tenant), Some(slot)) = (tenant, self.shared.slot(idx)) {
+            if let (Some(tenant), Some(slot)) = (tenant, self.slots.get(idx)) {
                 let header = slot.header();
                 self.engine.status(tenant.number, tenant::status(header));
                 self.pythons.extend(tenant::python(header).map(|version| (tenant.number, version)));
@@ -540,7 +535,7 @@ impl Drain {
     fn spread_samples(&mut self) {
         if self.plan.mode == Mode::Sampled {
             self.spread.look_at_live(self.engine.all_live_bytes());
-            self.shared.control().sample_interval.store(self.spread.interval(), Ordering::Relaxed);
+            self.slots.set_interval(self.spread.interval());
         }
     }
 
@@ -557,14 +552,12 @@ impl Drain {
             n_events.saturating_sub(std::mem::replace(&mut tenant.n_events, n_events))
         });
         self.spread.look_at_rate(fresh.max().unwrap_or(0), elapsed);
-        self.shared.control().sample_interval.store(self.spread.interval(), Ordering::Relaxed);
+        self.slots.set_interval(self.spread.interval());
     }
 
     fn write(&mut self, ask: impl FnOnce(&mut Engine, &mut NativeFiles<'_>)) {
-        let shared = &self.shared;
-        let beat = || {
-            shared.control().heartbeat.fetch_add(1, Ordering::Release);
-        };
+        let slots = &self.slots;
+        let beat = || slots.beat();
         let mut native = NativeFiles { pids: &self.pids, files: &mut self.files, beat: &beat };
         ask(&mut self.engine, &mut native);
         let chunks = self.engine.take_chunks();

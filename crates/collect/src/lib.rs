@@ -8,6 +8,7 @@ mod native;
 mod output;
 mod pids;
 mod plan;
+mod slots;
 mod spread;
 mod tenant;
 

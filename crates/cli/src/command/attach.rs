@@ -21,7 +21,7 @@ const SHOWN_CHILDREN: usize = 8;
 /// Options of `heapray attach`.
 #[derive(Args, Debug)]
 pub(crate) struct AttachFlags {
-    /// Process id.
+    /// Process id; its children are recorded too, those that it has and those to come.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: u32,
     #[command(flatten)]
@@ -39,15 +39,14 @@ pub(crate) fn run(flags: &AttachFlags) -> anyhow::Result<()> {
     set.block();
     let signals = SignalQueue::new(&set).context("cannot read signals (signalfd)")?;
     let (path, file) = create(&flags.record, "attach", flags.pid)?;
-    let children = descendants(pid);
-    let options = AttachOptions { shared: plan.shared(), ..AttachOptions::default() };
-    let attached = attach_agent(pid, options).inspect_err(|_| {
+    let shared = plan.shared();
+    let options = || AttachOptions { shared, ..AttachOptions::default() };
+    let attached = attach_agent(pid, options()).inspect_err(|_| {
         let _gone = std::fs::remove_file(&path);
     })?;
     let mut recording = Recording::start(flags, plan, path, attached, file)?;
-    if !children.is_empty() && !flags.record.quiet {
-        to_stderr(&unrecorded(&children));
-    }
+    // Those that it forks from now on are recorded by themselves.
+    recording.attach_children(options);
     let outcome = recording.record(&signals);
     recording.finish(outcome)
 }
@@ -64,6 +63,8 @@ struct Recording<'a> {
     flags: &'a AttachFlags,
     path: PathBuf,
     attached: Attached,
+    /// Processes that the target had forked before.
+    children: Vec<Attached>,
     drain: Drain,
     start: Instant,
 }
@@ -86,7 +87,46 @@ impl<'a> Recording<'a> {
                 flags.pid
             ));
         }
-        Ok(Self { flags, path, attached, drain, start: Instant::now() })
+        Ok(Self { flags, path, attached, children: Vec::new(), drain, start: Instant::now() })
+    }
+
+    /// Attaches to the Pythons among the descendants that the target has already.
+    fn attach_children(&mut self, options: impl Fn() -> AttachOptions) {
+        let mut lines = Vec::new();
+        for pid in descendants(self.attached.pid) {
+            match attach_agent(pid, options()) {
+                Ok(child) => {
+                    self.drain.add(child.shared.clone());
+                    self.children.push(child);
+                }
+                // It has come since, or is not for us.
+                Err(
+                    AttachError::AlreadyRecorded { .. }
+                    | AttachError::NoSuchProcess { .. }
+                    | AttachError::Zombie { .. }
+                    | AttachError::Exited { .. }
+                    | AttachError::NotPython { .. },
+                ) => {}
+                Err(error) => lines.push(format!(
+                    "heapray: not recorded: {}\n",
+                    heapray_report::sanitize(&error.to_string())
+                )),
+            }
+            // Agents take a second of silence for our death.
+            self.drain.round();
+        }
+        if !self.children.is_empty() {
+            lines.push(recorded_too(&self.children));
+        }
+        if !self.flags.record.quiet {
+            lines.iter().for_each(|line| to_stderr(line));
+        }
+    }
+
+    /// Whether the target has ended, and all of its children.
+    fn has_ended(&self) -> bool {
+        let mut all = self.children.iter().chain([&self.attached]);
+        all.all(|attached| matches!(attached.check(), Err(AttachError::Exited { .. })))
     }
 
     fn record(&mut self, signals: &SignalQueue) -> Outcome {
@@ -99,7 +139,7 @@ impl<'a> Recording<'a> {
             if round.detach || limit.is_some_and(|limit| self.start.elapsed() >= limit) {
                 return Outcome::Told;
             }
-            if matches!(self.attached.check(), Err(AttachError::Exited { .. })) {
+            if self.has_ended() {
                 return Outcome::Ended;
             }
             // EINTR and the like are nothing; the next round looks again.
@@ -115,12 +155,14 @@ impl<'a> Recording<'a> {
     }
 
     fn finish(mut self, outcome: Outcome) -> anyhow::Result<()> {
-        let others: Vec<i32> =
-            self.drain.pids().into_iter().filter(|pid| *pid != self.attached.pid).collect();
+        let mut attached = self.children;
+        attached.push(self.attached);
+        let mut others = self.drain.pids();
+        others.retain(|pid| attached.iter().all(|attached| attached.pid != *pid));
         self.drain.set_recording(false);
         let left = match outcome {
             Outcome::Ended => Vec::new(),
-            _ => detach(self.attached, &others),
+            _ => detach(attached, &others),
         };
         let (summary, failure) = self.drain.finish("detached", &[]);
         if !self.flags.record.quiet {
@@ -142,7 +184,7 @@ impl<'a> Recording<'a> {
 }
 
 /// Takes the agent out of the target and of what it has forked; answers what there is to say about that.
-fn detach(attached: Attached, others: &[i32]) -> Vec<String> {
+fn detach(attached: Vec<Attached>, others: &[i32]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut tell = |pid: i32, done: Result<Detached, AttachError>| match done {
         Ok(Detached { left_mapped: Some(why), .. }) => {
@@ -153,7 +195,9 @@ fn detach(attached: Attached, others: &[i32]) -> Vec<String> {
         Ok(_) | Err(AttachError::Exited { .. } | AttachError::NoSuchProcess { .. }) => {}
         Err(error) => lines.push(format!("heapray: {}\n", heapray_report::sanitize(&error.to_string()))),
     };
-    tell(attached.pid, attached.detach());
+    for attached in attached {
+        tell(attached.pid, attached.detach());
+    }
     for pid in others {
         tell(*pid, detach_agent(*pid, &AttachOptions::default()));
     }
@@ -169,14 +213,15 @@ fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
-/// What there is to say of children that a process has when it is attached to.
-fn unrecorded(pids: &[i32]) -> String {
-    let shown: Vec<String> = pids.iter().take(SHOWN_CHILDREN).map(i32::to_string).collect();
-    let (more, them) =
-        (if pids.len() > SHOWN_CHILDREN { ", …" } else { "" }, if pids.len() == 1 { "it" } else { "each" });
+/// Which children are recorded as well, and how long each was stopped.
+fn recorded_too(children: &[Attached]) -> String {
+    let pids: Vec<String> = children.iter().take(SHOWN_CHILDREN).map(|child| child.pid.to_string()).collect();
+    let more = if children.len() > SHOWN_CHILDREN { ", …" } else { "" };
+    let longest = children.iter().map(|child| child.pause).max().unwrap_or_default();
+    let ms = longest.as_secs_f64() * 1e3;
     format!(
-        "heapray: of its children only those are recorded that it forks from now on, not {}{more}; for {them}: heapray attach PID\n",
-        shown.join(", ")
+        "heapray: recording its children {}{more} too; each was stopped for {ms:.1} ms at most\n",
+        pids.join(", ")
     )
 }
 
@@ -190,13 +235,11 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn children_that_run_already_are_named() {
+    fn children_that_run_already_are_found() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat runs");
         let pid = child.id().cast_signed();
         assert!(descendants(std::process::id().cast_signed()).contains(&pid));
         drop(child.stdin.take());
         child.wait().expect("it ends");
-        assert!(unrecorded(&[pid]).contains(&format!("not {pid}; for it: heapray attach")));
-        assert!(unrecorded(&[7; 9]).contains("7, …; for each"));
     }
 }
