@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What recording costs, beside tracemalloc and memray: whole processes under each tool in turn, A B C A B C.
 
-    overhead.py --heapray BINARY --python PYTHON [-n 5] [--only calls,records] [--tools plain,sampled] [--name 3.13]
+    overhead.py --heapray BINARY --python PYTHON [-n 5] [--only calls,records] [--tools plain,sampled] [--repeat 8] [--name 3.13]
 
 PYTHON needs benches/overhead/requirements.txt (testkit/setup.sh venv makes such an environment).
 CPU seconds are those of the whole process tree, the collector's among them. A ratio is taken pair by pair, each run to
@@ -98,12 +98,15 @@ class Run:
         self.written = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def scripts(python, wanted):
-    """`{name: words after the interpreter}` of the workloads wanted and there."""
-    found = {name: f"{HERE}/workloads/{name}.py" for name in WORKLOADS}
+def scripts(python, wanted, repeat):
+    """`{name: words after the interpreter}` of the workloads wanted and there, each `repeat` times over."""
+    again = f"{HERE}/repeat.py {repeat} " if repeat > 1 else ""
+    found = {name: f"{again}{HERE}/workloads/{name}.py" for name in WORKLOADS}
     where = "import pyperformance,pathlib; print(pathlib.Path(pyperformance.__file__).parent / 'data-files/benchmarks')"
     out = subprocess.run([python, "-c", where], capture_output=True, text=True, check=False).stdout.strip()
-    if out:
+    if repeat > 1:
+        print("overhead: pyperformance's workloads are not repeated, and left out", file=sys.stderr)
+    elif out:
         for name, loops in PYPERFORMANCE.items():
             found[f"pp {name}"] = f"{out}/bm_{name}/run_benchmark.py {pyperf(loops)}"
     else:
@@ -231,7 +234,8 @@ def page(args, tools, results):
     head = (
         f"# Overhead on Python {python_version(args.python)}\n\n{machine()}; {date.today()}. Whole processes, each tool in turn, "
         f"n = {args.n}: median (lowest to highest). CPU is that of the process tree, heapray's collector included; ratios are run "
-        "by run to the plain run of the same round, or the least of all rounds to the least. `pp` are pyperformance's.\n"
+        "by run to the plain run of the same round, or the least of all rounds to the least. "
+        + (f"Each workload {args.repeat} times over in one process.\n" if args.repeat > 1 else "`pp` are pyperformance's.\n")
     )
     header = ["tool", "CPU to plain, geometric mean", "worst workload", "least to least, geometric mean", "worst workload", "failed on"]
     parts = [head, "## Over all workloads\n", table(header, summary_rows(results, tools))]
@@ -250,11 +254,12 @@ def main():
     parser.add_argument("-n", type=int, default=5)
     parser.add_argument("--only", help="workloads, comma-separated")
     parser.add_argument("--tools", help="tools, comma-separated; plain always runs")
+    parser.add_argument("--repeat", type=int, default=1, help="how often one process runs a workload")
     parser.add_argument("--name", help="of the result file: overhead-NAME.md; without it nothing is written")
     args = parser.parse_args()
     tools = [name for name in TOOLS if not args.tools or name == "plain" or name in args.tools.split(",")]
     results = {}
-    for name, script in scripts(args.python, args.only and args.only.split(",")).items():
+    for name, script in scripts(args.python, args.only and args.only.split(","), args.repeat).items():
         runs = rounds(args, tools, script)
         if not runs.get("plain"):
             continue
