@@ -101,3 +101,56 @@ fn what_an_idle_program_holds_is_seen_while_it_waits() {
         assert!((301..304).contains(&count), "{}: {count} blocks at the end", python.version());
     }
 }
+
+/// A program that embeds Python: it begins it a second time, or goes on without it.
+const EMBEDS: &str = r##"
+import os, subprocess, sys, sysconfig
+folder = os.path.dirname(os.path.abspath(__file__))
+library = os.path.join(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
+if not os.path.exists(library):
+    print("no library")
+    sys.exit()
+with open(os.path.join(folder, "embeds.c"), "w") as file:
+    file.write(r'''
+#include <stdlib.h>
+#include <string.h>
+void Py_Initialize(void);
+int Py_FinalizeEx(void);
+int PyRun_SimpleString(const char *);
+static void *kept[40];
+int main(int argc, char **argv) {
+    Py_Initialize();
+    PyRun_SimpleString("def first(): return [(i, 1) for i in range(5000)]\nkept = first()");
+    Py_FinalizeEx();
+    if (argc == 1) {
+        Py_Initialize();
+        PyRun_SimpleString("def again(): return [(i, 2) for i in range(5000)]\nkept = again()");
+        Py_FinalizeEx();
+    } else
+        for (int i = 0; i < 40; i++)
+            memset(kept[i] = malloc(250000), 1, 250000);
+    return 0;
+}
+''')
+program = os.path.join(folder, "embeds")
+subprocess.run(["cc", file.name, "-o", program, library, "-Wl,-rpath," + os.path.dirname(library)], check=True)
+os.environ["PYTHONHOME"] = sys.base_prefix
+os.execv(program, [program, *os.environ.get("GOES_ON", "").split()])
+"##;
+
+#[test]
+fn a_program_may_begin_its_interpreter_again_or_go_on_without() {
+    for python in outer_pythons() {
+        let again = Program::new(python, EMBEDS).exact().record_well();
+        if again.answer.stdout.contains("no library") {
+            continue;
+        }
+        let (count, _) = live(&again.ask(&["top", "--function", "again"]));
+        assert!(count >= 5000, "{}: {count} blocks of the second interpreter", python.version());
+        let on = Program::new(python, EMBEDS).exact().variable("GOES_ON", "yes").record_well();
+        let (count, bytes) = live(&on.ask(&["top"]));
+        assert!(count >= 40 && bytes >= 10_000_000, "{}: {bytes} bytes in {count} blocks", python.version());
+        let (count, _) = live(&on.ask(&["top", "--function", "first"]));
+        assert!(count < 100, "{}: {count} blocks of an interpreter that is no more", python.version());
+    }
+}

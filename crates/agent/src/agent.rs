@@ -121,6 +121,9 @@ impl Agent {
     }
 
     fn obey(&mut self) {
+        if self.ending.is_news() {
+            self.tell_ending();
+        }
         let now_ns = kernel::now_ns();
         if now_ns - self.flushed_ns >= MAX_AGE_NS {
             self.flushed_ns = now_ns;
@@ -205,7 +208,13 @@ impl Agent {
     fn tell_ending(&mut self) {
         self.flush();
         let ring = &mut self.ring;
-        self.ending.tell(|is_ending| ring.push(&[ending(is_ending.into())], Rank::Vital));
+        self.ending.tell(|is_ending| {
+            if !is_ending {
+                domains::begin_again();
+            }
+            ring.push(&[ending(is_ending.into())], Rank::Vital)
+        });
+        self.beat = !self.seen_beat;
     }
 
     /// Exact mode: a block goes back.

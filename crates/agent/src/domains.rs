@@ -33,6 +33,8 @@ static GET_ARENA: AtomicU64 = AtomicU64::new(0);
 static SET_ARENA: AtomicU64 = AtomicU64::new(0);
 /// `Py_IsInitialized` while the interpreter has not chosen its allocators yet, then 0.
 static IS_INITIALIZED: AtomicU64 = AtomicU64::new(0);
+/// `Py_IsInitialized`.
+static INITIALIZED: AtomicU64 = AtomicU64::new(0);
 /// What was put into each domain, 0 nothing: the words after the context.
 static PUT: [[AtomicUsize; 4]; 3] = [const { [const { AtomicUsize::new(0) }; 4] }; 3];
 
@@ -92,6 +94,7 @@ pub(crate) fn install(symbols: &PythonSymbols) {
         GET.store(symbols.get_allocator, Relaxed);
         SET.store(symbols.set_allocator, Relaxed);
         install_arena(symbols);
+        INITIALIZED.store(symbols.is_initialized, Relaxed);
         if !is_initialized(symbols.is_initialized) {
             IS_INITIALIZED.store(symbols.is_initialized, Relaxed);
         }
@@ -103,6 +106,14 @@ pub(crate) fn install(symbols: &PythonSymbols) {
 fn is_initialized(function: u64) -> bool {
     // SAFETY: Py_IsInitialized() reads a word.
     function == 0 || unsafe { call1(function as usize, 0) } as u32 != 0
+}
+
+/// The interpreter begins anew, and chooses its allocators again.
+pub(crate) fn begin_again() {
+    let function = INITIALIZED.load(Relaxed);
+    if !is_initialized(function) {
+        IS_INITIALIZED.store(function, Relaxed);
+    }
 }
 
 /// Whether the interpreter has chosen its allocators.

@@ -173,7 +173,7 @@ proptest! {
                 24 => {
                     // An interpreter ends, and what comes in the same breath belongs to the next slice.
                     engine.cells(who as u32, &[ending(1), alloc(Allocator::Malloc, 9, 3, 55)], t);
-                    (slice, n_ended) = if n_ended < 4 { (slice + 1, n_ended + 1) } else { (slice, n_ended) };
+                    (slice, n_ended) = if n_ended < 32 { (slice + 1, n_ended + 1) } else { (slice, n_ended) };
                     models[who].alloc(9, 3, 55, slice);
                 }
                 25 | 26 => {

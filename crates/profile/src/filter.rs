@@ -69,7 +69,10 @@ impl Selection {
         });
         let unmet = wanted & !met_once;
         let unmet = (0..N_LISTS as usize).filter(|i| unmet & (1 << i) != 0).collect();
-        Self { tasks: filter.tasks.clone(), passes, arenas: !sees_objects(recording), unmet }
+        let mut tasks = filter.tasks.clone();
+        tasks.sort_unstable();
+        tasks.dedup();
+        Self { tasks, passes, arenas: !sees_objects(recording), unmet }
     }
 
     /// The processes that count.

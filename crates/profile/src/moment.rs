@@ -7,14 +7,17 @@
 //! A process that ended before the others holds nothing, unless it ended with them: while the whole tree was shut down.
 
 use crate::Selection;
+use crate::span::slice_at;
 use heapray_capture::{Recording, Task};
 use heapray_wire::TaskEnd;
 
 /// Part of a life that counts as its end.
 const TAIL_PART: f64 = 0.1;
 /// Shortest and longest such end.
-const TAIL_NS_MIN: u64 = 5_000_000_000;
+const TAIL_NS_MIN: u64 = 2_000_000_000;
 const TAIL_NS_MAX: u64 = 30_000_000_000;
+/// Shortest time in which a tree of processes may be shut down.
+const SHUTDOWN_NS_MIN: u64 = 5_000_000_000;
 
 /// A moment in the life of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ fn shutdown_ns(recording: &Recording) -> u64 {
         return end;
     }
     let last_start = recording.tasks.iter().map(start_ns).max().unwrap_or(0);
-    end.saturating_sub(tail(end)).max(last_start)
+    end.saturating_sub(tail(end).max(SHUTDOWN_NS_MIN)).max(last_start)
 }
 
 /// Whether a process ended, and not only its recording.
@@ -79,10 +82,19 @@ fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Mom
     let last = task.slices.last_index().map_or(0, |last| last + 1);
     let Some(end) = &task.end else { return Moment::Boundary(recording.slice_times.len() as u32) };
     match task.int("teardown_slice") {
-        Some(slice) if slice >= 0 => return Moment::Boundary((slice as u32).min(last)),
-        // It ended by itself without its interpreter, or was killed.
-        Some(-1) => return Moment::Boundary(last),
+        // It was killed, or ended without its interpreter.
         _ if !tears_down(&end.reason) => return Moment::Boundary(last),
+        Some(-1) => return Moment::Boundary(last),
+        Some(slice) if slice >= 0 => {
+            let begin = (slice as u32).min(last);
+            // A program may live on without its interpreter.
+            let has_grown = grown_since(task, begin) > 0.0;
+            return Moment::Boundary(if has_grown { last } else { begin });
+        }
+        // Within a slice: it is looked at before that, if it was there.
+        Some(within) if -2 - within > i64::from(slice_at(recording, start_ns(task))) => {
+            return Moment::Boundary(((-2 - within) as u32).min(last));
+        }
         _ => {}
     }
     let from = end.t_ns.saturating_sub(tail(end.t_ns.saturating_sub(start_ns(task))));
@@ -90,6 +102,16 @@ fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Mom
         return Moment::Peak;
     }
     Moment::Boundary(fullest(recording, task, selection, from))
+}
+
+/// Live bytes of a task at its end more than before slice `begin`.
+fn grown_since(task: &Task, begin: u32) -> f64 {
+    let late = task.slices.iter().filter(|slice| slice.index >= begin);
+    late.map(|slice| {
+        let allocated: f64 = slice.allocs.iter().map(|row| row.bytes).sum();
+        allocated - slice.frees.iter().map(|row| row.bytes).sum::<f64>()
+    })
+    .sum()
 }
 
 /// Whether a process that ended so frees its memory before, or may have done: a parent that waits for its child often takes the
@@ -170,10 +192,22 @@ mod tests {
 
     #[test]
     fn a_process_whose_interpreter_ended_is_looked_at_there() {
-        for (slice, boundary) in [(3, 3), (6, 6), (-1, 6), (-2, 5)] {
+        for (slice, boundary) in [(3, 3), (6, 6), (-1, 6), (-2, 5), (-6, 4)] {
             let mut recording = recording("exited");
             recording.tasks[0].status.push(int("teardown_slice", slice));
             assert_eq!(moments(&recording), [Moment::Boundary(boundary)], "slice {slice}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_lives_on_or_is_killed_is_looked_at_later() {
+        let mut lives_on = recording("exited");
+        let mut slices: Vec<Slice> = lives_on.tasks[0].slices.iter().collect();
+        slices[4].allocs[0].bytes = 50_000.0;
+        lives_on.tasks[0].slices = slices.into_iter().collect();
+        for mut recording in [lives_on, recording("killed")] {
+            recording.tasks[0].status.push(int("teardown_slice", 3));
+            assert_eq!(moments(&recording), [Moment::Boundary(6)]);
         }
     }
 

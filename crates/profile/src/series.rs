@@ -107,6 +107,8 @@ struct Levels<'a> {
     changes: Vec<f64>,
     /// High-water marks: the slice, when, and how much more than at the begin of the slice.
     marks: Vec<(usize, u64, f64)>,
+    /// Ends of processes: the slice, when, and how much the process held at the begin of the slice.
+    ends: Vec<(usize, u64, f64)>,
 }
 
 impl Levels<'_> {
@@ -117,7 +119,8 @@ impl Levels<'_> {
         let mut live = if life.selection.counts_inherited() { life.bytes(inherited) } else { 0.0 };
         self.before += live;
         let at_mark = task.peak.as_ref().and_then(|peak| Some((self.slice_of(peak.t_ns)?, peak)));
-        let mut at_begin = live;
+        let end = task.end.as_ref().and_then(|end| Some((self.slice_of(end.t_ns)?, end.t_ns)));
+        let (mut at_begin, mut at_last_begin) = (live, live);
         for slice in &task.slices {
             let allocated: f64 =
                 slice.allocs.iter().filter(|row| life.counts(row)).map(|row| row.bytes).sum();
@@ -129,16 +132,21 @@ impl Levels<'_> {
                 Some(_) => break,
             }
             live += change;
-            if at_mark.is_some_and(|(mark, _)| at.is_none_or(|at| at < mark)) {
+            let is_before = |slice: usize| at.is_none_or(|at| at < slice);
+            if at_mark.is_some_and(|(mark, _)| is_before(mark)) {
                 at_begin = live;
+            }
+            if end.is_some_and(|(end, _)| is_before(end)) {
+                at_last_begin = live;
             }
         }
         if let Some((at, peak)) = at_mark {
             self.marks.push((at, peak.t_ns, life.bytes(&peak.rows) - at_begin));
         }
         // What a process still held when it ended is gone then.
-        if let Some(at) = task.end.as_ref().and_then(|end| self.slice_of(end.t_ns)) {
+        if let Some((at, t_ns)) = end {
             self.changes[at] -= live;
+            self.ends.push((at, t_ns, at_last_begin));
         }
     }
 
@@ -158,7 +166,11 @@ impl Levels<'_> {
             let mut look = |bytes: f64, t_ns: u64| most = if bytes > most.0 { (bytes, t_ns) } else { most };
             for slice in slices {
                 let marks = self.marks.iter().filter(|(at, _, _)| *at == slice);
-                marks.for_each(|(_, t_ns, more)| look(live + more, *t_ns));
+                let gone = |t_ns: u64| -> f64 {
+                    let ends = self.ends.iter().filter(|(at, end, _)| *at == slice && *end < t_ns);
+                    ends.map(|(_, _, held)| held).sum()
+                };
+                marks.for_each(|(_, t_ns, more)| look(live + more - gone(*t_ns), *t_ns));
                 live += self.changes[slice];
                 look(live, self.times[slice].1);
             }
@@ -205,8 +217,42 @@ mod tests {
     use super::*;
     use crate::{Filter, Paths, span};
     use heapray_capture::synthetic::RecordingBuilder;
+    use heapray_wire::{Peak, TaskEnd};
 
     const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn who_ended_before_a_mark_is_not_in_it() {
+        let mut b = RecordingBuilder::exact();
+        let first = b.task(7, None);
+        let site = (b.stack(&["work /srv/x.py:1"]), 8);
+        b.alloc(first, site, 5_000_000);
+        b.advance(SECOND);
+        let second = b.task(8, None);
+        let block = b.alloc(second, site, 4_000_000);
+        b.free(block);
+        b.advance(SECOND);
+        let mut recording = b.recording();
+        let at = |tenths: u64| SECOND / 10 * tenths;
+        let end = |tenths| TaskEnd { t_ns: at(tenths), reason: "killed".into(), code: 9 };
+        (recording.tasks[0].end, recording.tasks[1].end) = (Some(end(14)), Some(end(20)));
+        for (mark, most) in [(13, 9_000_000.0), (15, 5_000_000.0)] {
+            let row = LiveRow {
+                node: site.0,
+                allocator: 8,
+                birth: 1,
+                n_records: 1,
+                count: 1.0,
+                bytes: 4e6,
+                ..LiveRow::default()
+            };
+            recording.tasks[1].peak = Some(Peak { t_ns: at(mark), bytes: 4e6, rows: vec![row] });
+            let selection = Selection::new(&recording, &Filter::default(), &Paths::default());
+            let span = span(&recording, &selection, Some(crate::Time::Ns(0)), None);
+            let points = series(&recording, &selection, &span, 2);
+            assert_eq!(points[1].live_max_bytes, most, "mark at {mark}");
+        }
+    }
 
     /// Six seconds with a block of 5 MB from the third to the fourth, and one of 9 MB within the sixth.
     fn spikes() -> Recording {

@@ -50,7 +50,7 @@ struct Pending {
 }
 
 /// Most slices that end because an interpreter does, before the next ends by itself: programs may start many others.
-const ENDED_MAX: u32 = 4;
+const ENDED_MAX: u32 = 32;
 
 /// How long a child may take from its fork to its first word.
 const FORK_PATIENCE_NS: u64 = 10_000_000_000;
@@ -133,7 +133,7 @@ impl Engine {
             self.processes.iter_mut().flatten().for_each(|process| process.end_slice(&span));
             self.n_ended += 1;
         }
-        let ending = if may_end { Ending::From(self.slice) } else { Ending::Somewhere };
+        let ending = if may_end { Ending::From(self.slice) } else { Ending::Within(self.slice) };
         if let Some(process) = self.process(number) {
             process.ending = Some(ending);
         }
@@ -409,7 +409,7 @@ impl Process {
             value: FactValue::Int(match ending {
                 Ending::Not | Ending::Begins => -1,
                 Ending::From(slice) => slice.into(),
-                Ending::Somewhere => -2,
+                Ending::Within(slice) => -2 - i64::from(slice),
             }),
         }));
         facts

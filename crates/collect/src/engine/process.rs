@@ -67,8 +67,8 @@ pub(crate) enum Ending {
     Begins,
     /// It ends; what it frees is in slices from this one on.
     From(u32),
-    /// It ends, but no slice could be ended for that.
-    Somewhere,
+    /// It ends within this slice: none could be ended for that.
+    Within(u32),
 }
 
 /// When something happens.
