@@ -1,8 +1,8 @@
 //! At which moment a process's memory is looked at where the user names none.
 //!
 //! A Python that exits tears its objects down first, so its last live set is empty and says nothing. What counts is what it held
-//! when it began to: a slice ends there. Where that was not seen (a program in C, many that exit at once), it is the fullest of the
-//! last boundaries between slices, or the high-water mark if that lies there.
+//! when it began to: a slice ends there, or the one before where very many exit at once. Where that was not seen (a program in C), it
+//! is the fullest of the last boundaries between slices, or the high-water mark if that lies there.
 //!
 //! A process that ended before the others holds nothing, unless it ended with them: while the whole tree was shut down.
 
@@ -81,19 +81,21 @@ fn tail(life_ns: u64) -> u64 {
 fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Moment {
     let last = task.slices.last_index().map_or(0, |last| last + 1);
     let Some(end) = &task.end else { return Moment::Boundary(recording.slice_times.len() as u32) };
+    // A number below -1 says within which slice it began.
+    let within = |told: i64| (-2_i64).saturating_sub(told);
     match task.int("teardown_slice") {
         // It was killed, or ended without its interpreter.
         _ if !tears_down(&end.reason) => return Moment::Boundary(last),
         Some(-1) => return Moment::Boundary(last),
         Some(slice) if slice >= 0 => {
-            let begin = (slice as u32).min(last);
+            let begin = u32::try_from(slice).map_or(last, |slice| slice.min(last));
             // A program may live on without its interpreter.
             let has_grown = grown_since(task, begin) > 0.0;
             return Moment::Boundary(if has_grown { last } else { begin });
         }
-        // Within a slice: it is looked at before that, if it was there.
-        Some(within) if -2 - within > i64::from(slice_at(recording, start_ns(task))) => {
-            return Moment::Boundary(((-2 - within) as u32).min(last));
+        // It is looked at before that, if it was there.
+        Some(told) if within(told) > i64::from(slice_at(recording, start_ns(task))) => {
+            return Moment::Boundary(u32::try_from(within(told)).map_or(last, |slice| slice.min(last)));
         }
         _ => {}
     }
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_process_whose_interpreter_ended_is_looked_at_there() {
-        for (slice, boundary) in [(3, 3), (6, 6), (-1, 6), (-2, 5), (-6, 4)] {
+        for (slice, boundary) in [(3, 3), (6, 6), (-1, 6), (-2, 5), (-6, 4), (i64::MIN, 6), (i64::MAX, 6)] {
             let mut recording = recording("exited");
             recording.tasks[0].status.push(int("teardown_slice", slice));
             assert_eq!(moments(&recording), [Moment::Boundary(boundary)], "slice {slice}");
