@@ -205,3 +205,27 @@ fn pools_of_processes_work() {
         }
     }
 }
+
+/// As a program in another root: the agent's file is not where it was.
+const CUT_OFF: &str = r#"
+import os, subprocess, sys
+files = {line.split()[-1] for line in open("/proc/self/maps") if line.rstrip().endswith("heapray-agent.so")}
+for file in files: os.remove(file)
+print(subprocess.run(["/bin/echo", "fine"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+sys.stdout.flush()
+os._exit(0)
+"#;
+
+#[test]
+fn a_program_that_cannot_find_the_agent_runs_without_a_word() {
+    for python in outer_pythons() {
+        let plain = Program::new(python, CUT_OFF).plain();
+        let recorded = Program::new(python, CUT_OFF).record_well();
+        assert_eq!(recorded.answer.stdout, plain.stdout, "{}", python.version());
+        let told = recorded
+            .answer
+            .stderr
+            .contains("1 program executed in another root or as another user not recorded");
+        assert!(told, "{}: {:?}", python.version(), recorded.answer);
+    }
+}
