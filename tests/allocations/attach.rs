@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use heapray_capture::{Recording, read_recording};
 use heapray_testkit::{Python, Target};
@@ -44,6 +45,9 @@ for line in sys.stdin:
     os.read(answer, 1)
     print("grown", flush=True)
 "#;
+
+/// How long a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const EXACT: &[&str] = &["--mode", "exact"];
 
@@ -130,9 +134,12 @@ impl Scene {
     }
 
     fn assert_clean(&self, pid: u32) {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-        assert!(!maps.contains("heapray"), "{}: {maps}", self.name);
+        assert!(is_clean(pid), "{}: something of ours is mapped in process {pid}", self.name);
     }
+}
+
+fn is_clean(pid: u32) -> bool {
+    !fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs").contains("heapray")
 }
 
 fn bytes_of(n: u32) -> std::ops::Range<f64> {
@@ -164,22 +171,27 @@ fn what_is_allocated_while_attached_is_recorded_and_nothing_is_left() {
     }
 }
 
-/// A family, recorded: the scene, its child, and heapray.
+/// A family of which the parent is recorded, and the child about to be: the scene, the child, and heapray.
 fn family(python: &Python) -> (Scene, u32, Attach) {
     let mut target = Target::start(python, FAMILY);
     let child = target.line().parse().expect("a pid");
     let mut scene = Scene { target, scratch: Scratch::new(), name: python.version() };
     scene.grow();
-    let mut attach = Attach::start(&scene.target, &scene.file(), EXACT);
-    let line = attach.line();
-    assert!(line.contains(&format!("its children {child} too")), "{}: {line}", scene.name);
+    let attach = Attach::start(&scene.target, &scene.file(), EXACT);
     (scene, child, attach)
+}
+
+/// Waits until the child is recorded as well.
+fn wait_for_child(attach: &mut Attach, child: u32) {
+    let line = attach.line();
+    assert!(line.contains(&format!("its children {child} too")), "{line}");
 }
 
 #[test]
 fn children_that_run_already_are_recorded_too() {
     for python in outer_pythons() {
-        let (mut scene, child, attach) = family(python);
+        let (mut scene, child, mut attach) = family(python);
+        wait_for_child(&mut attach, child);
         scene.grow();
         scene.grow();
         // One name of the recording is as good as the other.
@@ -200,15 +212,22 @@ fn children_that_run_already_are_recorded_too() {
 
 #[test]
 fn a_killed_collector_leaves_nothing_in_children_either() {
-    for python in outer_pythons() {
-        let (mut scene, child, attach) = family(python);
-        scene.grow();
+    // Also in the middle of coming into the child.
+    for (python, waits) in outer_pythons().into_iter().flat_map(|python| [(python, true), (python, false)]) {
+        let (mut scene, child, mut attach) = family(python);
+        if waits {
+            wait_for_child(&mut attach, child);
+            scene.grow();
+        }
         attach.signal("-KILL");
         assert_eq!(attach.end().0, None, "{}", scene.name);
         for pid in [scene.target.pid(), child] {
             let detached = heapray(["detach", &pid.to_string()]);
             let is_gone = detached.status == Some(0) || detached.stderr.contains("is not being recorded");
             assert!(is_gone, "{}: {detached:?}", scene.name);
+            // The guardian that was on its way into the child may still be on its way out.
+            let began = Instant::now();
+            while !is_clean(pid) && began.elapsed() < PATIENCE {}
             scene.assert_clean(pid);
         }
         scene.assert_as_before();

@@ -5,6 +5,7 @@
 //! the process allocated under the same stack. Parent and child seldom share a stack, so that is all or nothing.
 
 use crate::Amount;
+use crate::moment::start_ns;
 use crate::span::slice_at;
 use heapray_capture::{Recording, Task};
 use heapray_wire::LiveRow;
@@ -37,8 +38,7 @@ impl Births {
     /// Those of a task.
     pub(crate) fn new(recording: &Recording, task: &Task) -> Self {
         let Some(inherited) = &task.inherited else { return Self::default() };
-        let born = task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
-        let first = slice_at(recording, born);
+        let first = slice_at(recording, start_ns(task));
         let mut mixed: HashMap<(u32, u8), f64> = HashMap::new();
         for row in inherited.rows.iter().filter(|row| row.birth == first) {
             *mixed.entry((row.node, row.allocator)).or_default() += row.count;

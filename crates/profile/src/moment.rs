@@ -65,7 +65,8 @@ fn has_ended(task: &Task) -> bool {
     task.end.as_ref().is_some_and(|end| end.reason != "detached" && end.reason != "stopped")
 }
 
-fn start_ns(task: &Task) -> u64 {
+/// When the recording of a task began; 0 where that is not told.
+pub(crate) fn start_ns(task: &Task) -> u64 {
     task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
 }
 

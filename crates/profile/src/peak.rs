@@ -4,6 +4,7 @@
 //! between two of its slices at which most bytes were alive stands in: what happened within a slice is not known.
 
 use crate::figures::Sites;
+use crate::moment::start_ns;
 use crate::span::{slice_at, time_of};
 use crate::{Amount, Selection, Site, Span};
 use heapray_capture::{Recording, Task};
@@ -73,7 +74,7 @@ fn fullest(
     (at, task): (usize, &Task),
     span: &Span,
 ) -> Option<Highest> {
-    let born = task.int("start_ns").and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
+    let born = start_ns(task);
     let first = if born == 0 { span.from } else { span.from.max(slice_at(recording, born) + 1) };
     let ended = task.end.as_ref().map_or(u64::MAX, |end| end.t_ns);
     let last = (first..=span.to).take_while(|border| time_of(recording, *border) <= ended).last()?;

@@ -1,7 +1,8 @@
 //! The tree of stacks: every chain of frames that was seen once, as nodes that know their parents.
 //!
 //! Ids begin at 1, never change and are never used twice. The tree is bounded: where half of it is taken, new native frames are left
-//! out, and where it is full, a stack is its thread and a cut. What the collector has been told is remembered for each ring, so that a forked child tells it again.
+//! out, and where it is full, a stack is its thread and a cut. What the collector has been told is remembered for each ring, so that a
+//! forked child tells it again.
 
 use heapray_wire::ring::cells::{CutReason, NO_PARENT, NodeKind};
 
