@@ -39,17 +39,19 @@ fn check(variables: &[(&str, &str)], exact: bool) {
             let native = live.get(&line("def native")).copied().unwrap_or_default();
             let live = recorded.live(recorded.task(), if exact { PYTHON } else { &[] });
             let objects = live.get(&line("def work")).copied().unwrap_or_default();
+            // tracemalloc's own records are malloc's, asked for on the line that they are about.
+            let most = if exact { 2_100_000.0 } else { 3_200_000.0 };
             if options.contains(&"exact") {
                 // Without pymalloc the call's own objects on that line are malloc's too.
                 let more = if exact { 0.0 } else { 20_000.0 };
                 assert!(native.bytes >= 1e6 && native.bytes <= 1e6 + more, "{who}: {native:?}");
-                // tracemalloc's own records are malloc's, asked for on the line that they are about.
-                let most = if exact { 2_100_000.0 } else { 3_200_000.0 };
                 assert!(objects.bytes >= 1_866_000.0 && objects.bytes < most, "{who}: {objects:?}");
             } else {
-                // 1 MB and 1.9 MB at 8 KiB: 122 and 228 samples, 9 % and 7 % of standard deviation.
+                // 1 MB at 8 KiB: 122 samples, 9 % of standard deviation. The other line says its own.
+                let slack = 4.0 * objects.bytes_variance.sqrt();
                 assert!((native.bytes / 1e6 - 1.0).abs() < 0.4, "{who}: {native:?}");
-                assert!((objects.bytes / 1.9e6 - 1.0).abs() < 0.3, "{who}: {objects:?}");
+                let (low, high) = (1_866_000.0 - slack, most + slack);
+                assert!(objects.bytes >= low && objects.bytes < high, "{who}: {objects:?}");
             }
         }
     }
