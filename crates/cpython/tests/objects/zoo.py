@@ -354,10 +354,10 @@ async def tasks(loop):
 
 def everything():
     """Objects that the collector tracks, those that were made here, and what all of them refer to."""
-    found = {id(x): x for x in gc.get_objects()}
-    for x in KEEP:
+    queue = gc.get_objects() + KEEP
+    found = {}
+    for x in queue:
         found[id(x)] = x
-    queue = list(found.values())
     while queue:
         for x in gc.get_referents(queue.pop()):
             if id(x) not in found:
