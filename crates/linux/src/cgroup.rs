@@ -19,8 +19,8 @@ pub struct Cgroup {
     pub anonymous_bytes: Option<u64>,
     /// Page cache of the group itself, in bytes.
     pub file_bytes: Option<u64>,
-    /// Page cache that the kernel can drop at once at the tightest level, in bytes.
-    pub inactive_file_bytes: u64,
+    /// Page cache that the kernel drops before it kills, at the tightest level, in bytes.
+    pub droppable_bytes: u64,
     /// Tasks at the tightest level.
     pub tasks: Option<u64>,
     /// Task limit at that level; `None` where there is none.
@@ -31,7 +31,7 @@ impl Cgroup {
     /// Bytes that can still be charged before the kernel must kill: limit − charge + droppable page cache.
     /// `None` where nothing limits the group.
     pub fn headroom_bytes(&self) -> Option<u64> {
-        let used = self.current_bytes?.saturating_sub(self.inactive_file_bytes);
+        let used = self.current_bytes?.saturating_sub(self.droppable_bytes);
         Some(self.max_bytes?.saturating_sub(used))
     }
 
@@ -47,7 +47,8 @@ struct Names {
     max: &'static str,
     anonymous: &'static str,
     file: &'static str,
-    inactive_file: &'static str,
+    /// The kernel's two lists of page cache: it takes from the first, and fills that from the second.
+    droppable: [&'static str; 2],
 }
 
 const V2: Names = Names {
@@ -55,14 +56,14 @@ const V2: Names = Names {
     max: "memory.max",
     anonymous: "anon ",
     file: "file ",
-    inactive_file: "inactive_file ",
+    droppable: ["inactive_file ", "active_file "],
 };
 const V1: Names = Names {
     current: "memory.usage_in_bytes",
     max: "memory.limit_in_bytes",
     anonymous: "total_rss ",
     file: "total_cache ",
-    inactive_file: "total_inactive_file ",
+    droppable: ["total_inactive_file ", "total_active_file "],
 };
 /// Version 1 writes "no limit" as the largest multiple of the page size; anything near it is none.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
@@ -134,11 +135,11 @@ fn fill_memory(out: &mut Cgroup, folders: &[PathBuf], names: &Names) {
         };
         let max = max.filter(|bytes| *bytes < NO_LIMIT_BYTES);
         let stat = read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let inactive = field(&stat, names.inactive_file).unwrap_or(0);
-        let headroom = max.map_or(u64::MAX, |max| max.saturating_sub(current.saturating_sub(inactive)));
+        let droppable: u64 = names.droppable.iter().filter_map(|key| field(&stat, key)).sum();
+        let headroom = max.map_or(u64::MAX, |max| max.saturating_sub(current.saturating_sub(droppable)));
         if out.current_bytes.is_none() || headroom < tightest {
             tightest = headroom;
-            (out.current_bytes, out.max_bytes, out.inactive_file_bytes) = (Some(current), max, inactive);
+            (out.current_bytes, out.max_bytes, out.droppable_bytes) = (Some(current), max, droppable);
         }
     }
 }
@@ -168,7 +169,7 @@ fn field(stat: &str, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A made-up hierarchy on disk: the leaf has no limit, the level above has 100 bytes of which 10 can be dropped.
+    /// A made-up hierarchy on disk: the leaf has no limit, the level above has 100 bytes of which 15 can be dropped.
     fn hierarchy(name: &str) -> PathBuf {
         let root = std::env::temp_dir().join(format!("heapray-cgroup-{name}-{}", std::process::id()));
         let leaf = root.join("a/b");
@@ -179,7 +180,7 @@ mod tests {
         write(leaf.join("memory.stat"), "anon 50\nfile 10\ninactive_file 7\n");
         write(root.join("a/memory.current"), "90\n");
         write(root.join("a/memory.max"), "100\n");
-        write(root.join("a/memory.stat"), "anon 70\nfile 20\ninactive_file 10\n");
+        write(root.join("a/memory.stat"), "anon 70\nfile 20\ninactive_file 10\nactive_file 5\n");
         write(root.join("a/pids.current"), "5\n");
         write(root.join("a/pids.max"), "8\n");
         root
@@ -193,7 +194,7 @@ mod tests {
         fill_memory(&mut out, &folders, &V2);
         fill_tasks(&mut out, &folders);
         assert_eq!((out.current_bytes, out.max_bytes, out.anonymous_bytes), (Some(90), Some(100), Some(50)));
-        assert_eq!((out.headroom_bytes(), out.task_headroom()), (Some(20), Some(3)));
+        assert_eq!((out.headroom_bytes(), out.task_headroom()), (Some(25), Some(3)));
         std::fs::remove_dir_all(root).expect("temporary folder");
     }
 
