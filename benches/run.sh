@@ -10,7 +10,7 @@ peers=${3:?$usage}
 for bench in pause large objgraph_ratio; do
     "$python" -B "$bench.py" "$heapray" "$python" ${4:+"$4"}
 done
-for bench in startup reports; do
+for bench in startup reports faults; do
     "$peers" -B "$bench.py" "$heapray" "$peers" ${4:+"$4"}
 done
 "$peers" -B instructions.py "$heapray" "$peers"
