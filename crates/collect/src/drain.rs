@@ -171,9 +171,8 @@ impl Drain {
         let detach = self.obey();
         self.watch();
         self.watch_rate();
-        let age = Duration::from_nanos(self.now() - self.engine.slice_start_ns());
-        let length = slice_length(self.start.elapsed());
-        let is_patient = self.files.is_reading() && age < length + READING_MAX;
+        let (age, length) = (self.age(), slice_length(self.start.elapsed()));
+        let is_patient = self.is_patient();
         if self.engine.has_many_events() && !is_patient {
             self.write(|engine, native| engine.flush_events(native));
         } else {
@@ -186,6 +185,16 @@ impl Drain {
             self.measure();
         }
         Round { wait: self.pace(n_cells), detach, failure: self.take_failure() }
+    }
+
+    /// How long the slice has lasted.
+    fn age(&self) -> Duration {
+        Duration::from_nanos(self.now() - self.engine.slice_start_ns())
+    }
+
+    /// Whether files are being read that names in the slice may need.
+    fn is_patient(&mut self) -> bool {
+        self.files.is_reading() && self.age() < slice_length(self.start.elapsed()) + READING_MAX
     }
 
     /// How long to wait after a round that found `n_cells`: the less the longer, so that an idle process costs nothing.
@@ -296,6 +305,9 @@ impl Drain {
         }
         if let (true, Some(Some(tenant))) = (has_gone, self.tenants.get(idx)) {
             self.leave(idx, self.end_of(tenant, state));
+            if self.engine.has_much_to_forget() && !self.is_patient() {
+                self.end_slice();
+            }
         }
         n_cells
     }

@@ -29,17 +29,17 @@ pub(crate) struct Cohort {
     pub(crate) key: CohortKey,
     /// Number of the peak that `at_peak` is of.
     peak: u32,
-    /// In the list of those that changed within the slice.
-    touched: bool,
-    /// Holds something, or may: not on the free list.
-    used: bool,
-    /// Born in the process that this one was forked from.
-    pub(crate) inherited: bool,
+    /// The last epoch in which it changed: what is said of an epoch is of this one.
+    epoch: u32,
     live_more: More,
     freed_more: More,
-    /// Temporaries of the current slice, in blocks and bytes.
-    pub(crate) temporary: (f64, f64),
+    /// Temporaries of the epoch, in blocks and bytes.
+    temporary: (f64, f64),
     at_peak: Sum,
+    /// The epoch that it was created in.
+    created: u32,
+    /// Holds something, or may: not on the free list.
+    used: bool,
 }
 
 /// The part of a sum that exact records need.
@@ -77,9 +77,14 @@ impl Cohort {
         joined(self.live, self.live_more)
     }
 
-    /// Freed within the current slice, temporaries included.
+    /// Freed within its epoch, temporaries included.
     pub(crate) fn freed(&self) -> Sum {
         joined(self.freed, self.freed_more)
+    }
+
+    /// Temporaries of its epoch, in blocks and bytes.
+    pub(crate) fn temporary(&self) -> (f64, f64) {
+        self.temporary
     }
 
     fn set_live(&mut self, sum: Sum) {
@@ -127,11 +132,16 @@ impl HighWater {
 }
 
 /// All cohorts of a process.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Cohorts {
     all: Chunks<Cohort>,
     free: Vec<u32>,
+    /// Changed in the current epoch.
     touched: Vec<u32>,
+    /// Slices so far, those of the processes that this one comes from among them: what is inherited is of an earlier epoch.
+    epoch: u32,
+    /// The first epoch of this process.
+    first_epoch: u32,
     /// Dead, but part of the peak.
     remembered: Vec<u32>,
     pub(crate) high: HighWater,
@@ -140,7 +150,8 @@ pub(crate) struct Cohorts {
 impl Cohorts {
     /// A new cohort, which counts as changed.
     pub(crate) fn create(&mut self, key: CohortKey) -> u32 {
-        let cohort = Cohort { key, peak: self.high.number, touched: true, used: true, ..Cohort::default() };
+        let (peak, epoch) = (self.high.number, self.epoch);
+        let cohort = Cohort { key, peak, epoch, created: epoch, used: true, ..Cohort::default() };
         let id = match self.free.pop() {
             Some(id) => {
                 self.all[id as usize] = cohort;
@@ -172,13 +183,11 @@ impl Cohorts {
     #[inline]
     pub(crate) fn died_one(&mut self, id: u32, size: u64) {
         self.high.fall(size as f64);
-        let cohort = &mut self.all[id as usize];
-        note_peak(cohort, &self.high);
+        let cohort = self.touched(id);
         cohort.live.n_records = cohort.live.n_records.saturating_sub(1);
         cohort.live.bytes -= size as f64;
         cohort.freed.n_records += 1;
         cohort.freed.bytes += size as f64;
-        self.touch(id);
     }
 
     /// Blocks are born. `counts` is 1.0 for what counts as heap, 0.0 for what only holds other blocks (arenas).
@@ -198,24 +207,27 @@ impl Cohorts {
         if counts > 0.0 {
             self.high.fall(weight.bytes);
         }
-        let cohort = &mut self.all[id as usize];
-        note_peak(cohort, &self.high);
+        let cohort = self.touched(id);
         let (mut live, mut freed) = (cohort.live(), cohort.freed());
         live -= weight;
         live.settle();
         freed += weight;
         cohort.set_live(live);
         cohort.set_freed(freed);
-        self.touch(id);
     }
 
+    /// A cohort of which blocks die: what it says of an epoch is of the current one from here on.
     #[inline]
-    fn touch(&mut self, id: u32) {
+    fn touched(&mut self, id: u32) -> &mut Cohort {
         let cohort = &mut self.all[id as usize];
-        if !cohort.touched {
-            cohort.touched = true;
+        note_peak(cohort, &self.high);
+        if cohort.epoch != self.epoch {
+            cohort.epoch = self.epoch;
+            cohort.set_freed(Sum::default());
+            cohort.temporary = (0.0, 0.0);
             self.touched.push(id);
         }
+        cohort
     }
 
     /// Looks at cohorts that will be needed, see `LiveMap::warm`.
@@ -227,7 +239,7 @@ impl Cohorts {
 
     /// Blocks that lived too short to be noted one by one.
     pub(crate) fn temporary(&mut self, id: u32, count: u64, bytes: u64) {
-        let cohort = &mut self.all[id as usize];
+        let cohort = self.touched(id);
         let mut freed = cohort.freed();
         freed += Sum { n_records: count, bytes: bytes as f64, ..Sum::default() };
         cohort.set_freed(freed);
@@ -235,26 +247,24 @@ impl Cohorts {
         cohort.temporary.1 += bytes as f64;
     }
 
-    /// Gives every cohort that changed within the slice to `each`, and begins the next slice: what is dead and not part
-    /// of the peak is forgotten.
-    pub(crate) fn end_slice(&mut self, mut each: impl FnMut(&Cohort)) {
+    /// Gives every cohort that changed within the slice to `each`, and whether the process had it from its parent; begins the next
+    /// slice: what is dead and not part of the peak is forgotten.
+    pub(crate) fn end_slice(&mut self, mut each: impl FnMut(&Cohort, bool)) {
         for id in std::mem::take(&mut self.touched) {
-            let cohort = &mut self.all[id as usize];
-            each(cohort);
-            cohort.set_freed(Sum::default());
-            cohort.temporary = (0.0, 0.0);
-            cohort.touched = false;
+            let cohort = &self.all[id as usize];
+            each(cohort, cohort.created < self.first_epoch);
             if cohort.live().is_empty() {
                 self.remembered.push(id);
             }
         }
+        self.epoch += 1;
         for id in std::mem::take(&mut self.remembered) {
-            let cohort = &mut self.all[id as usize];
+            let cohort = &self.all[id as usize];
             if !cohort.used || !cohort.live().is_empty() {
                 continue;
             }
             if at_peak(cohort, &self.high).is_empty() {
-                cohort.used = false;
+                self.all[id as usize].used = false;
                 self.free.push(id);
             } else {
                 self.remembered.push(id);
@@ -276,23 +286,19 @@ impl Cohorts {
     }
 
     /// Those of a forked child: the same blocks are alive, and nothing has happened yet. The peak starts at what is.
-    pub(crate) fn inherit(&self) -> Self {
-        let mut child = self.clone();
-        child.touched.clear();
-        child.remembered.clear();
-        child.free.clear();
-        child.high = HighWater { peak_bytes: self.high.bytes, rising: true, ..self.high };
-        for (id, cohort) in child.all.iter_mut().enumerate() {
-            cohort.set_freed(Sum::default());
-            cohort.temporary = (0.0, 0.0);
-            cohort.touched = false;
-            cohort.inherited = true;
-            cohort.used &= !cohort.live().is_empty();
-            if !cohort.used {
-                child.free.push(id as u32);
-            }
+    /// Cost: O(chunks + what changed within the slice).
+    pub(crate) fn inherit(&mut self) -> Self {
+        let is_dead = |id: &u32| self.all[*id as usize].live().is_empty();
+        let dead: Vec<u32> = self.touched.iter().copied().filter(is_dead).collect();
+        Self {
+            all: self.all.fork(),
+            free: self.free.clone(),
+            touched: Vec::new(),
+            epoch: self.epoch + 1,
+            first_epoch: self.epoch + 1,
+            remembered: [self.remembered.as_slice(), &dead].concat(),
+            high: HighWater { peak_bytes: self.high.bytes, rising: true, ..self.high },
         }
-        child
     }
 
     /// Bytes of memory that the cohorts take.
@@ -312,4 +318,122 @@ fn note_peak(cohort: &mut Cohort, high: &HighWater) {
 
 fn at_peak(cohort: &Cohort, high: &HighWater) -> Sum {
     if high.rising || cohort.peak != high.number { cohort.live() } else { cohort.at_peak }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// A process as its cohorts should see it; a fork copies it.
+    #[derive(Clone, Default)]
+    struct Model {
+        live: BTreeMap<u32, Vec<u64>>,
+        /// Blocks and bytes that were freed in this slice, temporaries in it.
+        freed: BTreeMap<u32, (u64, f64, f64)>,
+        created: BTreeSet<u32>,
+        inherited: BTreeSet<u32>,
+        bytes: f64,
+        peak_bytes: f64,
+        at_peak: BTreeMap<u32, f64>,
+    }
+
+    impl Model {
+        fn fork(&self) -> Model {
+            let live = self.live.clone();
+            let inherited = live.keys().copied().collect();
+            let (bytes, at_peak) = (self.bytes, bytes_of(&live));
+            Model { live, inherited, bytes, peak_bytes: bytes, at_peak, ..Model::default() }
+        }
+
+        fn rise(&mut self) {
+            if self.bytes > self.peak_bytes {
+                (self.peak_bytes, self.at_peak) = (self.bytes, bytes_of(&self.live));
+            }
+        }
+    }
+
+    fn bytes_of(live: &BTreeMap<u32, Vec<u64>>) -> BTreeMap<u32, f64> {
+        let sum = |(id, sizes): (&u32, &Vec<u64>)| (*id, sizes.iter().sum::<u64>() as f64);
+        live.iter().map(sum).filter(|(_, bytes)| *bytes > 0.0).collect()
+    }
+
+    /// What is said of each cohort that changed: (blocks freed, their bytes, temporaries, whether inherited).
+    fn end_slice(cohorts: &mut Cohorts) -> BTreeMap<u32, (u64, f64, f64, bool)> {
+        let mut said = BTreeMap::new();
+        cohorts.end_slice(|cohort, is_inherited| {
+            let freed = cohort.freed();
+            let row = (freed.n_records, freed.bytes, cohort.temporary().0, is_inherited);
+            assert_eq!(said.insert(cohort.key.node, row), None, "told twice");
+        });
+        said
+    }
+
+    proptest! {
+        #[test]
+        fn agree_with_copies_after_forks(steps in prop::collection::vec((0u8..12, any::<u16>(), 1u64..100), 1..300)) {
+            let mut sides = vec![(Cohorts::default(), Model::default(), BTreeMap::<u32, u32>::new())];
+            let mut next_node = 0;
+            for (what, pick, size) in steps {
+                let n = sides.len();
+                let (cohorts, model, ids) = &mut sides[usize::from(pick) % n];
+                let created: Vec<u32> = model.created.iter().copied().collect();
+                let alive: Vec<u32> = model.live.keys().copied().collect();
+                let one_of = |nodes: &[u32]| nodes.get(usize::from(pick / 7) % nodes.len().max(1)).copied();
+                match what {
+                    0 if n < 5 => {
+                        let side = (cohorts.inherit(), model.fork(), ids.clone());
+                        sides.push(side);
+                    }
+                    1 | 2 => {
+                        let said = end_slice(cohorts);
+                        let row = |node: &u32| {
+                            let (n, bytes, temporary) = model.freed.get(node).copied().unwrap_or_default();
+                            (*node, (n, bytes, temporary, model.inherited.contains(node)))
+                        };
+                        let changed: BTreeSet<u32> =
+                            model.freed.keys().chain(&model.created).copied().collect();
+                        prop_assert_eq!(said, changed.iter().map(row).collect());
+                        model.freed.clear();
+                        model.created.clear();
+                    }
+                    3 | 4 => {
+                        let key = CohortKey { node: next_node, ..CohortKey::default() };
+                        ids.insert(next_node, cohorts.create(key));
+                        model.created.insert(next_node);
+                        next_node += 1;
+                    }
+                    5 => if let Some(node) = one_of(&created) {
+                        cohorts.temporary(ids[&node], 1, size);
+                        let freed = model.freed.entry(node).or_default();
+                        (freed.0, freed.1, freed.2) = (freed.0 + 1, freed.1 + size as f64, freed.2 + 1.0);
+                    },
+                    6..9 => if let Some(node) = one_of(&created) {
+                        cohorts.born_one(ids[&node], size, 0);
+                        model.live.entry(node).or_default().push(size);
+                        model.bytes += size as f64;
+                        model.rise();
+                    },
+                    _ => if let Some(node) = one_of(&alive)
+                        && let Some(size) = model.live.get_mut(&node).and_then(Vec::pop)
+                    {
+                        cohorts.died_one(ids[&node], size);
+                        let freed = model.freed.entry(node).or_default();
+                        (freed.0, freed.1) = (freed.0 + 1, freed.1 + size as f64);
+                        model.bytes -= size as f64;
+                        model.live.retain(|_, sizes| !sizes.is_empty());
+                    },
+                }
+            }
+            for (cohorts, model, _) in sides {
+                let sums = |rows: &mut dyn Iterator<Item = (CohortKey, Sum)>| -> BTreeMap<u32, f64> {
+                    rows.map(|(key, sum)| (key.node, sum.bytes)).collect()
+                };
+                prop_assert_eq!(sums(&mut cohorts.live()), bytes_of(&model.live));
+                prop_assert_eq!(sums(&mut cohorts.peak()), model.at_peak);
+                prop_assert_eq!(cohorts.high.peak_bytes, model.peak_bytes);
+            }
+        }
+    }
 }

@@ -154,6 +154,12 @@ impl Held {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        let n_sharers = if let Self::Shared(region) = self { Arc::strong_count(region) } else { 1 };
+        let leaves = self.region().leaves.iter().flatten().count() * size_of::<Leaf>();
+        (size_of::<Region>() + leaves) / n_sharers
+    }
+
     fn share(&mut self) -> Arc<Region> {
         let region = match std::mem::replace(self, Self::Own(Box::new(Region::EMPTY))) {
             Self::Own(region) => Arc::from(region),
@@ -279,14 +285,12 @@ impl LiveMap {
         }
     }
 
-    /// Bytes of memory that the map takes.
+    /// Bytes of memory that the map takes; what is shared is shared out evenly.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let leaves = |held: &Held| held.region().leaves.iter().flatten().count() * size_of::<Leaf>();
         self.regions.capacity() * size_of::<Held>()
-            + self.regions.len() * size_of::<Region>()
-            + self.regions.iter().map(leaves).sum::<usize>()
+            + self.regions.iter().map(Held::heap_bytes).sum::<usize>()
             + self.index.allocation_size()
-            + self.wide.allocation_size()
+            + self.wide.allocation_size() / Arc::strong_count(&self.wide)
     }
 }
 

@@ -52,6 +52,9 @@ struct Pending {
 /// Most slices that end because an interpreter does, before the next ends by itself: programs may start many others.
 const ENDED_MAX: u32 = 32;
 
+/// Bytes that processes take at most that have ended: a program may fork hundreds a second.
+const ENDED_BYTES_MAX: usize = 16 << 20;
+
 /// How long a child may take from its fork to its first word.
 const FORK_PATIENCE_NS: u64 = 10_000_000_000;
 
@@ -67,6 +70,8 @@ pub struct Engine {
     start_ns: u64,
     /// Slices that ended since the last was written.
     n_ended: u32,
+    /// Bytes that processes take that have ended and are not written yet.
+    ended_bytes: usize,
     out: Vec<Numbered>,
 }
 
@@ -81,6 +86,7 @@ impl Engine {
             slice: 0,
             start_ns: 0,
             n_ended: 0,
+            ended_bytes: 0,
             out: Vec::new(),
         }
     }
@@ -94,11 +100,11 @@ impl Engine {
     /// A forked process begins with what was alive at `mark` of its parent, or is now where the mark is not known.
     /// The parent's records up to the mark must have been taken.
     pub fn start_child(&mut self, parent: u32, mark: u64, facts: Vec<Fact>) -> Option<u32> {
-        let core = match self.pending.remove(&(parent, mark)) {
+        let mut core = match self.pending.remove(&(parent, mark)) {
             Some(pending) => Some(pending.core),
             None => self.process(parent).map(|process| process.core.fork()),
         };
-        let inherited = core.as_ref().map(|core| (parent, core.cohorts.live().collect()));
+        let inherited = core.as_mut().map(|core| (parent, core.cohorts.inherit()));
         let number = self.begin(facts, core)?;
         if let Some(process) = self.process(number) {
             process.inherited = inherited;
@@ -182,7 +188,13 @@ impl Engine {
             && process.end.is_none()
         {
             process.end = Some(end);
+            self.ended_bytes += process.core.heap_bytes();
         }
+    }
+
+    /// Whether processes that have ended take so much memory that they are to be written before the slice's time is over.
+    pub fn has_much_to_forget(&self) -> bool {
+        self.ended_bytes >= ENDED_BYTES_MAX
     }
 
     /// Blocks that are alive in all processes, as records: samples, or all blocks in exact mode.
@@ -255,6 +267,7 @@ impl Engine {
         for process in &mut self.processes {
             process.take_if(|process| process.end.is_some());
         }
+        self.ended_bytes = 0;
         self.pending.retain(|_, pending| pending.t_ns + FORK_PATIENCE_NS > t_ns);
     }
 
@@ -304,7 +317,6 @@ impl Writer<'_> {
     /// Replaces nodes of the process by the file's.
     fn translator<'a>(&'a mut self, core: &'a mut Core) -> impl FnMut(u32) -> u32 + 'a {
         let Core { tables, memo, .. } = core;
-        let memo = Arc::make_mut(memo);
         let process = self.number.into();
         move |node| {
             let mut speaker = Speaker { process, tables, memo, native: self.native };
@@ -327,8 +339,8 @@ impl Writer<'_> {
 
     /// Writes the slices of a process that have ended, `last` being the newest.
     fn slices(&mut self, process: &mut Process, last: &Span) {
-        if let Some((parent, live)) = process.inherited.take() {
-            let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
+        if let Some((parent, cohorts)) = process.inherited.take() {
+            let rows = rows::live_rows(cohorts.live(), self.translator(&mut process.core));
             self.put(RecordingChunk::Inherited(Inherited { parent, rows }));
         }
         let mut tells = std::mem::take(&mut process.is_new) || process.end.is_some();
@@ -367,7 +379,7 @@ impl Process {
     /// Keeps what happened in a slice that ends, to be written.
     fn end_slice(&mut self, span: &Span) {
         let mut rows = SliceRows::default();
-        self.core.cohorts.end_slice(|cohort| rows.take(cohort, span.index));
+        self.core.cohorts.end_slice(|cohort, is_inherited| rows.take(cohort, span.index, is_inherited));
         self.ended.push((*span, rows));
     }
 

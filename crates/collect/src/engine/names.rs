@@ -12,6 +12,7 @@ use heapray_symbols::CodePlace;
 use heapray_wire::ring::cells::{CutReason, LineTableKind, NO_PARENT, NodeKind};
 use heapray_wire::{FrameKind, FrameRow, NO_NODE, NO_STRING, RecordingChunk, StackRow};
 
+use super::chunks::Chunks;
 use super::tables::{Code, LoadedObject, RawNode, Tables};
 
 /// Deepest stack that is followed; the agent cuts long before.
@@ -38,7 +39,7 @@ impl NativeNames for NoNames {
 }
 
 /// Nodes of a process in the file's numbers, as far as they were asked for.
-pub(crate) type Memo = Vec<u32>;
+pub(crate) type Memo = Chunks<u32>;
 
 /// All names of a file.
 #[derive(Default)]
@@ -93,10 +94,7 @@ impl Names {
         }
         for (id, raw) in chain.into_iter().rev() {
             parent = self.under(parent, speaker, &raw);
-            if speaker.memo.len() <= id as usize {
-                speaker.memo.resize(id as usize + 1, UNKNOWN);
-            }
-            speaker.memo[id as usize] = parent;
+            speaker.memo.put(id as usize, parent, &UNKNOWN);
         }
         parent
     }

@@ -28,8 +28,8 @@ const WARM_FROM: u64 = 50_000;
 
 /// The part of a process that a forked child starts with.
 pub(crate) struct Core {
-    pub(crate) tables: Arc<Tables>,
-    pub(crate) memo: Arc<Memo>,
+    pub(crate) tables: Tables,
+    pub(crate) memo: Memo,
     live: LiveMap,
     ranges: Ranges,
     pub(crate) cohorts: Cohorts,
@@ -99,7 +99,7 @@ pub(crate) struct Process {
     /// Nothing of it was written yet.
     pub(crate) is_new: bool,
     /// The parent's number and what was alive there, until it is written.
-    pub(crate) inherited: Option<(u32, Vec<(CohortKey, Sum)>)>,
+    pub(crate) inherited: Option<(u32, Cohorts)>,
     /// Marks at which it forked, not yet fetched by the engine.
     pub(crate) forks: Vec<(u64, Core)>,
     /// Taken before they were in the ring.
@@ -126,19 +126,19 @@ impl Core {
     /// What a process starts with that runs the program of this path.
     pub(crate) fn new(program: &str) -> Self {
         Self {
-            tables: Arc::new(Tables::new(program)),
-            memo: Arc::default(),
+            tables: Tables::new(program),
+            memo: Memo::default(),
             live: LiveMap::default(),
             ranges: Ranges::default(),
             cohorts: Cohorts::default(),
         }
     }
 
-    /// What a child that is forked now starts with. O(regions + cohorts).
+    /// What a child that is forked now starts with. Cost: O(regions + chunks + cohorts that changed within the slice).
     pub(crate) fn fork(&mut self) -> Self {
         Self {
-            tables: Arc::clone(&self.tables),
-            memo: Arc::clone(&self.memo),
+            tables: self.tables.fork(),
+            memo: self.memo.fork(),
             live: self.live.fork(),
             ranges: self.ranges.clone(),
             cohorts: self.cohorts.inherit(),
@@ -325,7 +325,7 @@ impl Process {
                     self.see_code(ip);
                 }
                 let serial = NEXT_SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if !Arc::make_mut(&mut self.core.tables).take(described, serial) {
+                if !self.core.tables.take(described, serial) {
                     self.tally.damaged_cells += 1;
                 }
             }

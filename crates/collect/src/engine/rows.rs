@@ -21,10 +21,10 @@ pub(crate) struct SliceRows {
 }
 
 impl SliceRows {
-    /// Takes what a cohort did in slice `slice`.
-    pub(crate) fn take(&mut self, cohort: &Cohort, slice: u32) {
+    /// Takes what a cohort did in slice `slice`; an inherited one was born in the parent.
+    pub(crate) fn take(&mut self, cohort: &Cohort, slice: u32, is_inherited: bool) {
         let CohortKey { node, allocator, birth, interval } = cohort.key;
-        if birth == slice && !cohort.inherited {
+        if birth == slice && !is_inherited {
             let mut born = cohort.live();
             born += cohort.freed();
             if born.is_empty() {
@@ -39,8 +39,8 @@ impl SliceRows {
                 bytes: born.bytes,
                 count_variance: born.count_variance,
                 bytes_variance: born.bytes_variance,
-                temporary_count: cohort.temporary.0,
-                temporary_bytes: cohort.temporary.1,
+                temporary_count: cohort.temporary().0,
+                temporary_bytes: cohort.temporary().1,
             });
         }
         if !cohort.freed().is_empty() {

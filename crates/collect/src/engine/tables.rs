@@ -8,6 +8,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use heapray_wire::ring::cells::{NodeKind, Record};
 
+use super::chunks::Chunks;
+
 /// Ids from here on are not believed: the agent's tree ends at a million nodes.
 const MAX_NODES: usize = 4 << 20;
 
@@ -48,14 +50,14 @@ pub struct LoadedObject {
 }
 
 /// All that a process has said about its stacks.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Tables {
     /// Path of the program itself, for which the loader has no name.
-    program: Box<str>,
-    nodes: Vec<Option<RawNode>>,
-    codes: HashMap<u64, Arc<Code>>,
-    texts: HashMap<u64, Arc<str>>,
-    objects: Objects,
+    program: Arc<str>,
+    nodes: Chunks<Option<RawNode>>,
+    codes: Arc<HashMap<u64, Arc<Code>>>,
+    texts: Arc<HashMap<u64, Arc<str>>>,
+    objects: Arc<Objects>,
 }
 
 impl Tables {
@@ -81,6 +83,17 @@ impl Tables {
         self.objects.find(ip)
     }
 
+    /// Those of a forked child; which side says more first copies what it adds to.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self {
+            program: Arc::clone(&self.program),
+            nodes: self.nodes.fork(),
+            codes: Arc::clone(&self.codes),
+            texts: Arc::clone(&self.texts),
+            objects: Arc::clone(&self.objects),
+        }
+    }
+
     /// Number of nodes.
     pub(crate) fn n_nodes(&self) -> usize {
         self.nodes.iter().flatten().count()
@@ -102,14 +115,14 @@ impl Tables {
                     qualname: text(&qualname),
                     line_table: linetable.into(),
                 };
-                self.codes.insert(id, Arc::new(code));
+                Arc::make_mut(&mut self.codes).insert(id, Arc::new(code));
             }
             Record::Text { id, text: bytes } => {
-                self.texts.insert(id, text(&bytes).into());
+                Arc::make_mut(&mut self.texts).insert(id, text(&bytes).into());
             }
             Record::Object { load_base, start, end, path } => {
-                let path = if path.is_empty() { self.program.clone() } else { text(&path) };
-                self.objects.insert(LoadedObject { serial, load_base, start, end, path });
+                let path = if path.is_empty() { (*self.program).into() } else { text(&path) };
+                Arc::make_mut(&mut self.objects).insert(LoadedObject { serial, load_base, start, end, path });
             }
             _ => return false,
         }
@@ -121,10 +134,7 @@ impl Tables {
         if id == 0 || id >= MAX_NODES {
             return false;
         }
-        if self.nodes.len() <= id {
-            self.nodes.resize(id + 1, None);
-        }
-        self.nodes[id] = Some(node);
+        self.nodes.put(id, Some(node), &None);
         true
     }
 }
