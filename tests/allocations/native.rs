@@ -74,7 +74,7 @@ pub(crate) fn prelude() -> String {
          lib.mapping.argtypes = lib.reserved.argtypes = [c_size_t]\n\
          lib.remapped.argtypes = [c_void_p, c_size_t, c_size_t]\n\
          lib.unmapped.argtypes = lib.opened.argtypes = [c_void_p, c_size_t]\n\
-         lib.native_threads.argtypes = [c_int, c_size_t, c_size_t, c_void_p]\n\
+         lib.native_threads.argtypes = lib.unannounced_threads.argtypes = [c_int, c_size_t, c_size_t, c_void_p]\n\
          lib.errno_after.argtypes = [c_int, c_size_t]\n\
          def line(): return sys._getframe(1).f_lineno\n",
         libraries().blocks

@@ -43,3 +43,18 @@ fn a_storm_of_threads_is_counted_to_the_block() {
         }
     }
 }
+
+/// The first thread keeps the agent's lock until somebody else comes, and it is busy inside when that happens.
+#[test]
+fn threads_that_come_unannounced_are_counted_to_the_block() {
+    let text = prelude() + "lib.unannounced_threads(3, 3001, 50_000, (c_void_p * 200_000)())\nos._exit(0)\n";
+    for python in pythons() {
+        let recorded = Program::new(python, &text).exact().record_well();
+        let stacks = recorded.stacks(recorded.task());
+        let of_ours = stacks
+            .iter()
+            .filter(|(_, allocator, sum)| LIBC.contains(allocator) && sum.bytes / sum.count == 3001.0);
+        let count: f64 = of_ours.map(|(_, _, sum)| sum.count).sum();
+        assert_eq!(count, 200_000.0, "{}", python.version());
+    }
+}

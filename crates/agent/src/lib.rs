@@ -43,7 +43,7 @@ pub fn start_preloaded() {
 ///
 /// Answers 0, or a `START_…` of [`heapray_wire::ring`].
 pub fn start(start: &Start) -> i64 {
-    start::start(start)
+    start::start(start, false)
 }
 
 /// Takes every hook out. Answers 0; 1 where something of ours could not be taken out.

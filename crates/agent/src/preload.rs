@@ -67,14 +67,15 @@ fn join(fd: isize) -> Option<()> {
     let answer = slot.and_then(view::header).zip(slot).map(|(header, slot)| {
         header.generation.store(claim.generation.load(Acquire), Release);
         header.parent_slot.store(u32::MAX, Release);
-        start::start(&Start {
+        let start = Start {
             magic: RING_MAGIC,
             version: RING_VERSION,
             slot_idx: idx as u32,
             control: control_addr as u64,
             slot: slot as u64,
             ..Start::default()
-        })
+        };
+        start::start(&start, true)
     });
     claim.state.store(if answer == Some(0) { SLOT_LIVE } else { SLOT_FREE }, Release);
     Some(())

@@ -22,8 +22,8 @@ use crate::{domains, lock, patch, real, sampler, view};
 
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Begins to record. 0, or a `START_…` of `heapray_wire::ring`.
-pub(crate) fn start(start: &Start) -> i64 {
+/// Begins to record, in a process that has no other thread or may have some. 0, or a `START_…` of `heapray_wire::ring`.
+pub(crate) fn start(start: &Start, is_alone: bool) -> i64 {
     if start.magic != RING_MAGIC || start.version != RING_VERSION {
         return START_BAD_VERSION;
     }
@@ -37,7 +37,7 @@ pub(crate) fn start(start: &Start) -> i64 {
         return START_TWICE;
     }
     set_mapped(start.control as usize, start.slot as usize);
-    let answer = begin(start);
+    let answer = begin(start, is_alone);
     if answer != 0 {
         set_mapped(0, 0);
         IS_STARTED.store(false, Release);
@@ -45,7 +45,7 @@ pub(crate) fn start(start: &Start) -> i64 {
     answer
 }
 
-fn begin(start: &Start) -> i64 {
+fn begin(start: &Start, is_alone: bool) -> i64 {
     objects::learn(start);
     let Some(list) = objects::list() else { return START_NO_OBJECTS };
     find_functions(list);
@@ -56,7 +56,7 @@ fn begin(start: &Start) -> i64 {
         return START_NO_MEMORY;
     }
     let symbols = find_python(list, start.python);
-    lock::arm();
+    lock::arm(is_alone);
     let Some(mut agent) = lock::enter() else { return START_NO_MEMORY };
     // SAFETY: found by name in the process, or by who attaches.
     let version = unsafe { agent.stacks.set_python(&symbols) };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <threads.h>
 #include <unistd.h>
 
 extern void count_for(int tag) __attribute__((weak));
@@ -99,6 +100,22 @@ void native_threads(int threads, size_t size, size_t n, void **out)
     }
     for (int i = 0; i < threads; i++)
         pthread_join(ids[i], NULL);
+}
+
+static int also_in_thread(void *argument) { in_thread(argument); return 0; }
+
+// As above, in threads that the C library creates itself, so that no hook hears of them, and at the same time in the caller.
+void unannounced_threads(int threads, size_t size, size_t n, void **out)
+{
+    thrd_t ids[256];
+    struct work works[256];
+    for (int i = 0; i < threads; i++) {
+        works[i] = (struct work){size, n, out + i * n};
+        thrd_create(&ids[i], also_in_thread, &works[i]);
+    }
+    in_thread(&(struct work){size, n, out + threads * n});
+    for (int i = 0; i < threads; i++)
+        thrd_join(ids[i], NULL);
 }
 
 static pthread_key_t key;

@@ -16,6 +16,7 @@ pub(crate) extern "C" fn pthread_create(
     argument: usize,
 ) -> usize {
     let origin = lock::enter().and_then(|mut agent| agent.origin());
+    lock::share();
     // SAFETY: the caller's arguments.
     let failed = unsafe { real::call(&real::PTHREAD_CREATE, [out, attributes, routine, argument, 0, 0]) };
     if let Some(origin) = origin.filter(|_| failed as u32 == 0)
