@@ -90,3 +90,63 @@ fn native_frames_are_those_that_are_on_the_way() {
         }
     }
 }
+
+/// An exception thrown into a generator goes to the innermost one by way of C alone: those around it are frames of the thread without
+/// an activation of their own. In new threads too, whose memory nobody has cleared.
+const THROWN: &str = r#"
+through = ctypes.CDLL(LIBRARY)
+Callback = ctypes.CFUNCTYPE(None)
+kept = []
+
+def inner():
+    try: yield
+    except ValueError: kept.append(bytes(5000)); raise
+def middle(): yield from inner()
+def outer(): yield from middle()
+def throw():
+    generator = outer()
+    next(generator)
+    try: generator.throw(ValueError)
+    except ValueError: pass
+def go():
+    for _ in range(20): through.through_a(Callback(throw), 2)
+
+go()
+for _ in range(30):
+    worker = threading.Thread(target=go)
+    worker.start()
+    worker.join()
+print('done', flush=True)
+os._exit(0)
+"#;
+
+#[test]
+fn generators_that_an_exception_is_thrown_through_stand_where_it_was_thrown() {
+    let text = prelude() + &THROWN.replace("LIBRARY", &format!("{:?}", libraries().through));
+    for python in pythons() {
+        let recorded = Program::new(python, &text).exact().options(&["--native"]).record_well();
+        let version = python.version();
+        assert_eq!(recorded.last_line(), "done", "{version}");
+        let stacks = recorded.stacks(recorded.task());
+        let of_ours =
+            stacks.iter().filter(|(stack, ..)| stack.iter().any(|frame| frame.starts_with("Python inner ")));
+        let mut n_seen = 0;
+        for (stack, ..) in of_ours {
+            let at = |name: &str| stack.iter().position(|frame| frame.starts_with(name));
+            let names = [
+                "Python go ",
+                "Native through_a",
+                "Python throw ",
+                "Python outer ",
+                "Python middle ",
+                "Python inner ",
+            ];
+            let places = names.map(at);
+            let is_merged = places[0].is_some() && places.is_sorted();
+            let is_marked = stack.iter().any(|frame| frame.starts_with("Cut native frames missing"));
+            assert!(is_merged || is_marked && version.starts_with("3.10"), "{version}: {stack:?}");
+            n_seen += 1;
+        }
+        assert!(n_seen > 0, "{version}");
+    }
+}

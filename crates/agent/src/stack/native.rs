@@ -14,6 +14,7 @@ mod unwind;
 
 use core::ops::Range;
 
+use heapray_cpython::layouts::RuntimeLayout;
 use heapray_wire::ring::cells::CutReason;
 
 use crate::stack::array::Array;
@@ -32,6 +33,10 @@ unsafe extern "C" {
 
 /// Most native frames that are unwound: some for each Python frame of 3.10.
 const NATIVE_MAX: usize = 4096;
+
+/// Stands where native frames are not known.
+const NATIVE_MISSING: Level =
+    Level { frame: 0, code: CutReason::Torn as u64, instruction: NATIVE_CUT, node: STALE, recursion: 0 };
 
 /// New Python frames of one activation of the interpreter's C function.
 #[derive(Clone, Copy)]
@@ -164,13 +169,18 @@ impl Native {
     ) -> bool {
         let stack_end = stack_end(thread, registers.sp);
         self.stretches.truncate(0);
-        if let Some(python) = python.filter(|_| state != 0) {
-            let owner = python.codes.layout.frame_owner;
-            let frames = without_base(peek, owner, frames, registers.sp..stack_end);
-            divide(peek, python, state, (frames, until), &mut self.stretches);
-        }
         self.merged.truncate(0);
         self.activations.truncate(0);
+        if let Some(python) = python.filter(|_| state != 0) {
+            let (owner, stack) = (python.codes.layout.frame_owner, registers.sp..stack_end);
+            let frames = without_base(peek, owner, frames, stack.clone());
+            let first = (state, stack);
+            if !divide(peek, python.codes.layout, first, (frames, until), &mut self.stretches) {
+                self.merged.push(NATIVE_MISSING);
+                frames.iter().take(DEPTH_MAX).for_each(|level| _ = self.merged.push(*level));
+                return false;
+            }
+        }
         let mut walk = Walk::new(registers, stack_end);
         let (merged, activations) = (&mut self.merged, &mut self.activations);
         let mut out =
@@ -187,13 +197,7 @@ impl Native {
             }
         }
         if !walk.is_complete {
-            out.push(Level {
-                frame: 0,
-                code: CutReason::Torn as u64,
-                instruction: NATIVE_CUT,
-                node: STALE,
-                recursion: 0,
-            });
+            out.push(NATIVE_MISSING);
         }
         while out.python(0) {}
         walk.is_complete && out.n_unmet == 0
@@ -264,36 +268,30 @@ fn without_base(peek: Peek, owner: Option<u32>, frames: &[Level], stack: Range<u
     if is_the_interpreters && !stack.contains(&base.frame) { rest } else { frames }
 }
 
-/// Divides `frames` (innermost first) by activations. The last ones may be of an activation with more frames further out, which
-/// `until` may know.
+/// Divides `frames` (innermost first) of the thread with this state and stack by activations; whether that can be done. The last ones may
+/// be of an activation with more frames further out, which `until` may know.
 fn divide(
     peek: Peek,
-    python: &Python,
-    state: u64,
+    layout: &RuntimeLayout,
+    (state, stack): (u64, Range<u64>),
     (frames, until): (&[Level], Until),
     out: &mut Array<Stretch>,
-) {
-    let layout = python.codes.layout;
-    // Until 3.12 the thread leads to a chain of `_PyCFrame`, one for each activation.
-    let mut activation = layout.thread_cframe.map_or(0, |offset| peek.word(state + u64::from(offset)));
+) -> bool {
+    let activations = Activations { peek, layout, stack };
+    match (layout.frame_owner, layout.frame_is_entry) {
+        (None, None) => {
+            return divide_one_by_one(&activations, activations.first(state), (frames, until), out);
+        }
+        (_, Some(_)) => {
+            return divide_by_frames(&activations, activations.first(state), (frames, until), out);
+        }
+        _ => {}
+    }
+    // 3.12 and later: the activation's own frame, which runs no code, is at its outer end.
     for (idx, level) in frames.iter().enumerate() {
-        let byte = |offset: u32| peek.byte(level.frame + u64::from(offset));
-        let anchor = match (layout.frame_owner, layout.frame_is_entry, layout.cframe_previous) {
-            // 3.12 and later: the activation's own frame, which runs no code, is at its outer end.
-            (Some(owner), None, _) if byte(owner) >= super::OWNED_BY_INTERPRETER => Some(level.frame),
-            (Some(_), None, _) => None,
-            // 3.11: the outermost frame of an activation says so.
-            (_, Some(is_entry), _) if byte(is_entry) == 0 => None,
-            // 3.10: each frame is an activation.
-            (.., Some(previous)) if activation != 0 => {
-                let anchor = activation;
-                activation = peek.word(activation + u64::from(previous));
-                Some(anchor)
-            }
-            _ => Some(0),
-        };
-        if let Some(anchor) = anchor {
-            out.push(Stretch { anchor, end: idx + 1 });
+        let owner = layout.frame_owner.map(|offset| peek.byte(level.frame + u64::from(offset)));
+        if owner >= Some(super::OWNED_BY_INTERPRETER) {
+            out.push(Stretch { anchor: level.frame, end: idx + 1 });
         }
     }
     let is_open = out.as_slice().last().is_none_or(|last| last.end < frames.len());
@@ -302,6 +300,95 @@ fn divide(
         Until::Outermost if is_open => _ = out.push(Stretch { anchor: 0, end: frames.len() }),
         Until::Outermost => {}
     }
+    true
+}
+
+/// Until 3.12 a thread leads to a chain of `_PyCFrame`, one on its stack for each activation. The outermost one is in its state, and leads
+/// anywhere.
+struct Activations<'a> {
+    peek: Peek,
+    layout: &'a RuntimeLayout,
+    stack: Range<u64>,
+}
+
+impl Activations<'_> {
+    fn at(&self, addr: u64) -> Option<u64> {
+        (self.stack.contains(&addr) && addr.is_multiple_of(8)).then_some(addr)
+    }
+
+    /// The innermost one.
+    fn first(&self, state: u64) -> Option<u64> {
+        self.at(self.peek.word(state + u64::from(self.layout.thread_cframe?)))
+    }
+
+    fn next(&self, activation: u64) -> Option<u64> {
+        self.at(self.peek.word(activation + u64::from(self.layout.cframe_previous?)))
+    }
+
+    /// Whether a frame was the outermost of an activation when it last began or went on.
+    fn is_entry(&self, frame: u64) -> bool {
+        self.layout.frame_is_entry.is_some_and(|offset| self.peek.byte(frame + u64::from(offset)) != 0)
+    }
+
+    /// The innermost frame of one.
+    fn frame(&self, activation: u64) -> Option<u64> {
+        Some(self.peek.word(activation + u64::from(self.layout.cframe_frame?)))
+    }
+}
+
+/// 3.10: each frame is an activation, but for generators that an exception is thrown through: which they are cannot be told, only
+/// that there are some.
+fn divide_one_by_one(
+    activations: &Activations<'_>,
+    mut activation: Option<u64>,
+    (frames, until): (&[Level], Until),
+    out: &mut Array<Stretch>,
+) -> bool {
+    for end in 1..=frames.len() {
+        let Some(anchor) = activation else { return false };
+        out.push(Stretch { anchor, end });
+        activation = activations.next(anchor);
+    }
+    if let Until::Anchor(anchor) = until {
+        out.push(Stretch { anchor, end: frames.len() });
+        return activation == Some(anchor);
+    }
+    true
+}
+
+/// 3.11: each activation knows its innermost frame, generators that an exception is thrown through among its own.
+fn divide_by_frames(
+    activations: &Activations<'_>,
+    activation: Option<u64>,
+    (frames, until): (&[Level], Until),
+    out: &mut Array<Stretch>,
+) -> bool {
+    let Some(mut activation) = activation else { return frames.is_empty() };
+    for (idx, level) in frames.iter().enumerate() {
+        let Some(outer) = activations.next(activation) else { break };
+        let Some(first) = activations.frame(outer) else { break };
+        // A frame that has not begun is not among those that are told.
+        let is_left_out = || {
+            let ends = idx > 0 && activations.is_entry(frames[idx - 1].frame);
+            ends && until == Until::Outermost && !frames[idx..].iter().any(|level| level.frame == first)
+        };
+        if level.frame == first || is_left_out() {
+            out.push(Stretch { anchor: activation, end: idx });
+            activation = outer;
+        }
+    }
+    let end = frames.len();
+    match until {
+        Until::Outermost => _ = out.push(Stretch { anchor: activation, end }),
+        Until::Anchor(anchor) => {
+            if anchor != activation {
+                out.push(Stretch { anchor: activation, end });
+            }
+            out.push(Stretch { anchor, end });
+            return anchor == activation || activations.next(activation) == Some(anchor);
+        }
+    }
+    true
 }
 
 /// One past the last address of the stack that `sp` points into. A main thread's grows at its lower end.
