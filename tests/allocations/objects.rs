@@ -114,3 +114,27 @@ fn generated(seed: u64, n: u64) -> String {
     }
     text + END
 }
+
+/// A block of no bytes is asked for once more, in the raw domain, by the allocator of small objects.
+#[test]
+fn blocks_of_no_bytes_are_counted_once() {
+    let text = "import ctypes, os\n\
+        get = ctypes.pythonapi.PyMem_Malloc\n\
+        get.restype, get.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n\
+        give = ctypes.pythonapi.PyMem_Free\n\
+        give.restype, give.argtypes = None, [ctypes.c_void_p]\n\
+        for n in range(3000): give(get(0))\n\
+        kept = [None] * 500\n\
+        for n in range(500): kept[n] = get(0)\n\
+        os._exit(0)\n";
+    for python in pythons() {
+        let recorded = Program::new(python, text).exact().record_well();
+        let stacks = recorded.stacks(recorded.task());
+        let empty = stacks.iter().filter(|(stack, _, sum)| {
+            sum.count >= 500.0 && sum.bytes == 0.0 && stack.iter().any(|frame| frame.starts_with("Python "))
+        });
+        let mut counts: Vec<f64> = empty.map(|(_, _, sum)| sum.count).collect();
+        counts.sort_unstable_by(f64::total_cmp);
+        assert_eq!(counts, [500.0, 3000.0], "{}", python.version());
+    }
+}

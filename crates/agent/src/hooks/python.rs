@@ -84,7 +84,8 @@ pub(crate) static ARENA: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 /// The thread whose next raw request is to get a marked block, 0 none. The interpreter's lock protects it; where
 /// there are several interpreters with a lock each, one of them may lose a sample.
 static SERVED_THREAD: AtomicUsize = AtomicUsize::new(0);
-/// Requests of at most this many bytes are not passed on by the domain's allocator: 512, or 0 where nothing is known.
+/// Requests of at most this many bytes, and more than none, are not passed on by the domain's allocator: 512, or 0 where nothing is
+/// known.
 pub(crate) static SELF_SERVED_BYTES: AtomicUsize = AtomicUsize::new(SMALL_BYTES);
 
 /// Whether this raw request is one that is to get a marked block. Asked once for each.
@@ -114,6 +115,12 @@ fn marked(domain: &Domain, ctx: usize, size: usize) -> usize {
     }
     domain.free(ctx, block);
     0
+}
+
+/// Whether the domain's allocator perhaps asks the raw domain for a block of this size: also for one of no bytes.
+#[inline]
+fn is_passed_on(size: usize) -> bool {
+    size.wrapping_sub(1) >= SELF_SERVED_BYTES.load(Relaxed)
 }
 
 /// What the two domains do differently.
@@ -237,7 +244,7 @@ impl Place {
 
     #[inline]
     fn exact_malloc(&self, ctx: usize, size: usize) -> usize {
-        if size > SELF_SERVED_BYTES.load(Relaxed) {
+        if is_passed_on(size) {
             return self.exact_passed_on(size, || self.domain.malloc(ctx, size));
         }
         self.exact_given(self.domain.malloc(ctx, size), size)
@@ -246,7 +253,7 @@ impl Place {
     #[inline]
     fn exact_calloc(&self, ctx: usize, n: usize, size: usize) -> usize {
         let n_bytes = n.saturating_mul(size);
-        if n_bytes > SELF_SERVED_BYTES.load(Relaxed) {
+        if is_passed_on(n_bytes) {
             return self.exact_passed_on(n_bytes, || self.domain.calloc(ctx, n, size));
         }
         self.exact_given(self.domain.calloc(ctx, n, size), n_bytes)
