@@ -9,6 +9,7 @@ mod native_stacks;
 
 mod asked_by_process;
 mod attach;
+mod borders;
 mod endings;
 mod frees;
 mod full_disk;

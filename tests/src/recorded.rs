@@ -219,8 +219,13 @@ impl Recorded {
 
     /// What each line of the program allocated in `task`, by the allocators wanted (all but arenas where empty).
     pub fn allocated(&self, task: &Task, allocators: &[u8]) -> BTreeMap<u32, Sum> {
+        self.allocated_until(task, allocators, u32::MAX)
+    }
+
+    fn allocated_until(&self, task: &Task, allocators: &[u8], last: u32) -> BTreeMap<u32, Sum> {
         let mut lines = Lines::new(&self.tables, allocators);
-        for row in task.slices.iter().flat_map(|slice| slice.allocs) {
+        let slices = task.slices.iter().filter(|slice| slice.index <= last);
+        for row in slices.flat_map(|slice| slice.allocs) {
             let sum = Sum {
                 count: row.count,
                 bytes: row.bytes,
@@ -235,14 +240,20 @@ impl Recorded {
     /// What each line holds at the end of the recording of `task`, what it inherited among it; lines that hold
     /// nothing are left out.
     pub fn live(&self, task: &Task, allocators: &[u8]) -> BTreeMap<u32, Sum> {
+        self.live_after(task, allocators, u32::MAX)
+    }
+
+    /// The same at the end of slice `last`.
+    pub fn live_after(&self, task: &Task, allocators: &[u8], last: u32) -> BTreeMap<u32, Sum> {
         let mut lines = Lines::new(&self.tables, allocators);
         let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
         inherited.for_each(|row| lines.add((row.node, row.allocator), sum_of(row)));
         lines.sums.iter_mut().for_each(|(_, sum)| sum.n_records = 0);
-        for (line, sum) in self.allocated(task, allocators) {
+        for (line, sum) in self.allocated_until(task, allocators, last) {
             *lines.sums.entry(line).or_default() += sum;
         }
-        for row in task.slices.iter().flat_map(|slice| slice.frees) {
+        let slices = task.slices.iter().filter(|slice| slice.index <= last);
+        for row in slices.flat_map(|slice| slice.frees) {
             let sum = sum_of(&row);
             lines.add(
                 (row.node, row.allocator),

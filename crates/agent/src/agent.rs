@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use heapray_wire::ring::cells::{
-    Allocator, Drawn, alloc, alloc_large, ending, forking, free, sample, state, unmap,
+    Allocator, Drawn, alloc, alloc_large, border, ending, forking, free, sample, state, unmap,
 };
 use heapray_wire::ring::{FLAG_ALL_EVENTS, FLAG_NATIVE, MODE_EXACT};
 
@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     beat: u64,
     /// The heartbeat at which the collector's words were looked at.
     seen_beat: u64,
+    /// The border between slices that was told last.
+    border: u64,
     flushed_ns: u64,
     is_native: bool,
     is_recording: bool,
@@ -58,6 +60,7 @@ impl Agent {
             window: None,
             beat: 0,
             seen_beat: 0,
+            border: 0,
             flushed_ns: 0,
             is_native: false,
             is_recording: false,
@@ -81,6 +84,7 @@ impl Agent {
         self.stacks.begin_ring();
         self.slot_idx = slot_idx;
         self.seen_beat = control().heartbeat.load(Relaxed);
+        self.border = control().border.load(Relaxed);
         self.beat = !self.seen_beat;
         self.is_native = control().flags.load(Relaxed) & FLAG_NATIVE != 0;
         self.is_recording = control().recording.load(Relaxed) != 0;
@@ -125,9 +129,17 @@ impl Agent {
             self.tell_ending();
         }
         let now_ns = kernel::now_ns();
-        if now_ns - self.flushed_ns >= MAX_AGE_NS {
+        let border_wanted = control().border.load(Relaxed);
+        if now_ns - self.flushed_ns >= MAX_AGE_NS || border_wanted != self.border {
             self.flushed_ns = now_ns;
             self.flush();
+        }
+        if border_wanted != self.border {
+            self.border = border_wanted;
+            self.ring.push(&[border(border_wanted)], Rank::Vital);
+        }
+        if let Some(window) = &mut self.window {
+            window.set_crest(header().crest.load(Relaxed), header().crest_step.load(Relaxed));
         }
         self.cost.tell(now_ns);
         header().n_events.store(self.n_events, Relaxed);
@@ -182,8 +194,20 @@ impl Agent {
             (Ok(small), Some(window)) if size < LARGE_BYTES && is_heap(allocator) => {
                 window.insert(alloc(allocator, ptr, node, small), &mut self.ring);
             }
-            (Ok(small), _) => self.ring.event(&[alloc(allocator, ptr, node, small)]),
-            _ => self.ring.event(&alloc_large(allocator, ptr, node, size)),
+            (Ok(small), _) => {
+                self.rise(size);
+                self.ring.event(&[alloc(allocator, ptr, node, small)]);
+            }
+            _ => {
+                self.rise(size);
+                self.ring.event(&alloc_large(allocator, ptr, node, size));
+            }
+        }
+    }
+
+    fn rise(&mut self, n_bytes: u64) {
+        if let Some(window) = &mut self.window {
+            window.rise(n_bytes, &mut self.ring);
         }
     }
 
@@ -245,10 +269,11 @@ impl Agent {
     #[inline]
     fn free_now(&mut self, ptr: usize, allocator: Allocator) {
         let ptr = ptr as u64;
-        if let Some(window) = &mut self.window
-            && window.cancel(ptr, &mut self.ring)
-        {
-            return;
+        if let Some(window) = &mut self.window {
+            if window.cancel(ptr, &mut self.ring) {
+                return;
+            }
+            window.fall(&mut self.ring);
         }
         self.ring.free(&[free(ptr, allocator)]);
     }
@@ -292,6 +317,9 @@ impl Agent {
             self.tell_ending();
         }
         if self.has_recorded {
+            if let Some(window) = &mut self.window {
+                window.fall(&mut self.ring);
+            }
             self.ring.free(&[unmap(start as u64, n_bytes as u64)]);
         }
     }

@@ -20,8 +20,10 @@ const N_SETS: usize = WINDOW_CELLS / WAYS;
 /// One block in `Window::held`; the bytes of all are fewer.
 const BLOCK: u64 = 1 << 32;
 const SIZE_MASK: u64 = BLOCK - 1;
-/// Bytes in the window when it is emptied: the high-water mark is right to this much.
+/// Bytes in the window when it is emptied.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
+/// So many bytes are never worth emptying the window for.
+const FEW_BYTES: u64 = 64 << 10;
 /// A block from this size on does not go through the window.
 pub(crate) const LARGE_BYTES: u64 = 256 << 10;
 /// Different temporaries when they are told.
@@ -35,6 +37,11 @@ pub(crate) struct Window {
     temporaries: &'static TemporaryPairs,
     /// Its blocks ([`BLOCK`] each) and their bytes in one word, which every event changes.
     held: u64,
+    /// Bytes that would make a new high-water mark; after that one, so many more make the next.
+    crest: u64,
+    crest_step: u64,
+    /// Most bytes in the window since it was emptied.
+    high: u64,
     /// Says which block of a full set makes room: one after the other.
     n_evicted: usize,
     /// Different temporaries, and pairs in all of them.
@@ -58,7 +65,17 @@ pub(crate) fn expect(ptr: usize) {
 impl Window {
     /// The window of a fresh slot.
     pub(crate) const fn new(pairs: &'static WindowPairs, temporaries: &'static TemporaryPairs) -> Window {
-        Window { pairs, temporaries, held: 0, n_evicted: 0, n_keys: 0, n_pairs: 0 }
+        Window {
+            pairs,
+            temporaries,
+            held: 0,
+            crest: FEW_BYTES,
+            crest_step: FEW_BYTES,
+            high: 0,
+            n_evicted: 0,
+            n_keys: 0,
+            n_pairs: 0,
+        }
     }
 
     /// The set of a block with this address.
@@ -92,17 +109,64 @@ impl Window {
         ring.event(&[old]);
         pair.a.store(0, Release);
         pair.put(cell);
-        self.held -= BLOCK + (old.b & SIZE_MASK);
+        let size = old.b & SIZE_MASK;
+        self.held -= BLOCK + size;
+        self.high = self.high.saturating_sub(size);
     }
 
-    /// Cancels a block that is in the window; whether it was.
+    /// Takes over from the collector how many bytes would make a new high-water mark, and how exact it is to be.
+    pub(crate) fn set_crest(&mut self, n_bytes: u64, step: u64) {
+        self.crest_step = step.clamp(FEW_BYTES, MAX_BYTES);
+        self.crest = n_bytes.max(self.crest_step);
+    }
+
+    /// To be called before live bytes fall by a block that is not in the window: a high-water mark is told with its blocks before it
+    /// is over.
+    #[inline]
+    pub(crate) fn fall(&mut self, ring: &mut Ring) {
+        if self.held & SIZE_MASK > self.crest {
+            self.tell_crest(ring);
+        }
+    }
+
+    /// To be called before a block of so many bytes goes past the window.
+    #[inline]
+    pub(crate) fn rise(&mut self, n_bytes: u64, ring: &mut Ring) {
+        let held_bytes = self.held & SIZE_MASK;
+        if held_bytes > FEW_BYTES && held_bytes.saturating_add(n_bytes) > self.crest {
+            self.tell_crest(ring);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_crest(&mut self, ring: &mut Ring) {
+        self.flush_blocks(ring);
+        // Whether what comes is a new mark is not known until the collector says so, and it may be none: hence ever more.
+        self.crest = self.crest_step;
+        self.crest_step = (2 * self.crest_step).min(MAX_BYTES);
+    }
+
+    /// Whether a new high-water mark is over with the end of a block of this size, but for little.
+    #[inline]
+    fn is_over(&mut self, size: u64) -> bool {
+        let held_bytes = self.held & SIZE_MASK;
+        self.high = self.high.max(held_bytes);
+        self.high > self.crest && self.high - (held_bytes - size) > self.crest_step / 4
+    }
+
+    /// Cancels a block that is in the window; whether it was, and still is.
     #[inline]
     pub(crate) fn cancel(&mut self, ptr: u64, ring: &mut Ring) -> bool {
         let is_it = |pair: &&Pair| pair.a.load(Relaxed) & LOW_MASK == ptr;
         let Some(pair) = self.set(ptr).iter().find(is_it) else { return false };
         let cell = pair.get();
-        pair.a.store(0, Relaxed);
         let size = cell.b & SIZE_MASK;
+        if self.is_over(size) {
+            self.tell_crest(ring);
+            return false;
+        }
+        pair.a.store(0, Relaxed);
         self.held -= BLOCK + size;
         let allocator = (cell.a >> 56) - u64::from(TAG_ALLOC);
         self.count(word(TAG_TEMPORARY, cell.b >> 32 | allocator << 32), size);
@@ -147,7 +211,7 @@ impl Window {
     #[inline(never)]
     fn flush_blocks(&mut self, ring: &mut Ring) {
         ring.take_all::<1>(self.pairs, self.held / BLOCK);
-        self.held = 0;
+        (self.held, self.high) = (0, 0);
     }
 
     #[cold]

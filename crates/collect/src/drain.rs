@@ -3,6 +3,8 @@
 //! One thread does all that by turns, [`Drain::round`] being one turn; its caller waits between them as long as it is told.
 //! Whatever happens to the file, the processes go on: the agents are told to stop and nothing else.
 
+mod slicing;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -28,16 +30,6 @@ const WAIT_MAX: Duration = Duration::from_millis(50);
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// In exact mode a process waits when its ring is full: no longer than this at the start of a burst.
 const WAIT_MAX_EXACT: Duration = Duration::from_millis(20);
-
-/// Length of a slice until a moment of the recording: seconds, then fewer and fewer rows an hour.
-const SLICES: [(Duration, Duration); 2] = [
-    (Duration::from_secs(600), Duration::from_secs(1)),
-    (Duration::from_secs(7200), Duration::from_secs(10)),
-];
-const LAST_SLICES: Duration = Duration::from_secs(60);
-
-/// How much longer a slice may last while files are read that its names may need.
-const READING_MAX: Duration = Duration::from_secs(10);
 
 /// Memory is measured at least this often, while slices are long.
 const READINGS: Duration = Duration::from_secs(1);
@@ -99,6 +91,8 @@ pub struct Drain {
     buffer: Vec<Cell>,
     wait: Duration,
     measured: Instant,
+    /// When processes were last asked to come to the border of the slice.
+    asked: Instant,
     how: &'static str,
     /// How processes ended, by pid, where our caller knows.
     known_ends: Vec<(i32, TaskEnd)>,
@@ -131,6 +125,7 @@ impl Drain {
             buffer: Vec::new(),
             wait: WAIT_MIN,
             measured: Instant::now(),
+            asked: Instant::now(),
             how: if plan.follow_exec { "started" } else { "attached" },
             known_ends: Vec::new(),
             ended: Summary { never_on: !slots.is_recording(), ..Summary::default() },
@@ -171,7 +166,6 @@ impl Drain {
         let detach = self.obey();
         self.watch();
         self.watch_rate();
-        let (age, length) = (self.age(), slice_length(self.start.elapsed()));
         let is_patient = self.is_patient();
         if self.engine.has_many_events() && !is_patient {
             self.write(|engine, native| engine.flush_events(native));
@@ -179,22 +173,12 @@ impl Drain {
             // A process that has come is in the file at once, whatever becomes of us.
             self.write(|_, _| {});
         }
-        if age >= length && !is_patient {
-            self.end_slice();
+        if self.is_due() && !is_patient {
+            self.approach_border();
         } else if self.measured.elapsed() >= READINGS {
             self.measure();
         }
         Round { wait: self.pace(n_cells), detach, failure: self.take_failure() }
-    }
-
-    /// How long the slice has lasted.
-    fn age(&self) -> Duration {
-        Duration::from_nanos(self.now() - self.engine.slice_start_ns())
-    }
-
-    /// Whether files are being read that names in the slice may need.
-    fn is_patient(&mut self) -> bool {
-        self.files.is_reading() && self.age() < slice_length(self.start.elapsed()) + READING_MAX
     }
 
     /// How long to wait after a round that found `n_cells`: the less the longer, so that an idle process costs nothing.
@@ -318,8 +302,13 @@ impl Drain {
             return 0;
         };
         let n = tenant.drain(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
-        if n == 0 && self.plan.mode == Mode::Exact {
-            tenant.look_at_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
+        if self.plan.mode == Mode::Exact {
+            let (crest, step) = self.engine.crest(tenant.number);
+            slot.header().crest.store(crest, Ordering::Relaxed);
+            slot.header().crest_step.store(step, Ordering::Relaxed);
+            if n == 0 {
+                tenant.look_at_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
+            }
         }
         for object in self.engine.take_new_code(tenant.number) {
             self.files.want(Some(tenant.pid), &object);
@@ -366,6 +355,7 @@ impl Drain {
         if let Some(old) = replaced {
             self.replace(old);
         }
+        self.settle_border();
         let python = python.or_else(|| parent.and_then(|parent| self.pythons.get(&parent).cloned()));
         let facts = self.task_facts(pid, parent, how, python.clone());
         let number = match parent {
@@ -529,20 +519,6 @@ impl Drain {
         }
     }
 
-    fn end_slice(&mut self) {
-        self.measure();
-        for (idx, tenant) in self.tenants.iter().enumerate() {
-            if let (Some(tenant), Some(slot)) = (tenant, self.slots.get(idx)) {
-                let header = slot.header();
-                self.engine.status(tenant.number, tenant::status(header));
-                self.pythons.extend(tenant::python(header).map(|version| (tenant.number, version)));
-            }
-        }
-        let now = self.now();
-        self.write(|engine, native| engine.end_slice(now, native));
-        self.spread_samples();
-    }
-
     /// Draws fewer samples as there are more live ones: each keeps the interval that it was drawn with.
     fn spread_samples(&mut self) {
         if self.plan.mode == Mode::Sampled {
@@ -589,10 +565,6 @@ fn has_ended(tenant: &Tenant) -> bool {
 
 fn resident_bytes(pid: i32) -> u64 {
     heapray_linux::status(pid).map_or(0, |status| status.resident_bytes)
-}
-
-fn slice_length(elapsed: Duration) -> Duration {
-    SLICES.iter().find(|(until, _)| elapsed < *until).map_or(LAST_SLICES, |(_, length)| *length)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

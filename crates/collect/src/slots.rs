@@ -69,6 +69,12 @@ impl Slots {
         });
     }
 
+    /// Has agents say where they have told all that happened.
+    pub(crate) fn ask_for_border(&self, number: u64) {
+        self.controls().for_each(|control| control.border.store(number, Ordering::Release));
+        self.beat();
+    }
+
     /// Whether events are recorded.
     pub(crate) fn is_recording(&self) -> bool {
         self.controls().any(|control| control.recording.load(Ordering::Relaxed) != 0)

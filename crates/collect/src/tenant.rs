@@ -82,9 +82,16 @@ impl Tenant {
     /// Takes what a process keeps outside of its ring, once it has stood still between two looks: else an idle process would hold
     /// what nobody sees.
     pub(crate) fn look_at_young(&mut self, slot: &Slot<'_>, engine: &mut Engine, now: Now<'_>) {
+        if now.t_ns >= self.young.looked_ns + LOOKS_NS {
+            self.look_now(slot, engine, now);
+        }
+    }
+
+    /// The same whenever the last look was.
+    pub(crate) fn look_now(&mut self, slot: &Slot<'_>, engine: &mut Engine, now: Now<'_>) {
         let (from, head) = slot.pending();
         let young = &mut self.young;
-        if from != head || now.t_ns < young.looked_ns + LOOKS_NS || young.taken_at == head {
+        if from != head || young.taken_at == head {
             return;
         }
         young.looked_ns = now.t_ns;

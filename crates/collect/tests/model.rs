@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use heapray_collect::{Engine, NoNames, Numbered, Settings};
 use heapray_wire::ring::cells::{
-    Allocator, Cell, Drawn, NO_PARENT, NodeKind, alloc, ending, forking, free, node, sample, temporary, unmap,
+    Allocator, Cell, Drawn, NO_PARENT, NodeKind, alloc, border, ending, forking, free, node, sample,
+    temporary, unmap,
 };
 use heapray_wire::{AllocRow, FactValue, LiveRow, RecordingChunk, TaskEnd};
 use proptest::prelude::*;
@@ -19,9 +20,22 @@ struct Model {
     bytes: u64,
     peak: u64,
     at_peak: Live,
+    /// It has come to the border of the slice.
+    is_past: bool,
 }
 
 impl Model {
+    /// It has ended, and did not see slices after this one.
+    fn end(&mut self, slice: u32) {
+        self.blocks.values_mut().for_each(|(_, _, birth)| *birth = slice.min(*birth));
+        let mut at_peak = Live::new();
+        for ((node, allocator, birth), n) in std::mem::take(&mut self.at_peak) {
+            let entry = at_peak.entry((node, allocator, birth.min(slice))).or_default();
+            *entry = (entry.0 + n.0, entry.1 + n.1);
+        }
+        self.at_peak = at_peak;
+    }
+
     fn live(&self) -> Live {
         let mut live = Live::new();
         for (node, size, birth) in self.blocks.values() {
@@ -130,7 +144,7 @@ proptest! {
     /// process's last peak is what was alive when its bytes were highest.
     #[test]
     fn rows_add_up_to_what_is_alive_and_to_the_peak(
-        steps in prop::collection::vec((0u8..44, 0u64..60, 1u32..5, 1u32..200), 1..300)
+        steps in prop::collection::vec((0u8..46, 0u64..60, 1u32..5, 1u32..200), 1..300)
     ) {
         let mut engine = Engine::new(Settings::default());
         let mut models = vec![Model::default()];
@@ -141,12 +155,24 @@ proptest! {
         models[0].alloc(1 << 40, 4, 0, 0);
         engine.end_slice(0, &mut NoNames);
         let mut chunks = engine.take_chunks();
-        let (mut slice, mut n_ended) = (1, 0);
+        let (mut slice, mut n_ended, mut asked) = (1, 0, 0);
         for (t, (what, slot, node, size)) in steps.into_iter().enumerate() {
             let t = t as u64 + 1;
             let n = models.len();
             let who = (size as usize + slot as usize) % n;
             let addr = 0x1000 + slot * 0x300;
+            if what == 3 && asked != 0 {
+                engine.end_slice(t, &mut NoNames);
+                chunks.extend(engine.take_chunks());
+                (slice, n_ended) = (slice + 1, 0);
+            }
+            if matches!(what, 0..=3 | 24) {
+                // The slice ends for all, who are not past a border any more.
+                asked = 0;
+                let is_ended = what != 24 || n_ended < 32;
+                models.iter_mut().for_each(|model| model.is_past &= !is_ended);
+            }
+            let now = slice + u32::from(models[who].is_past);
             match what {
                 0..=2 => {
                     engine.end_slice(t, &mut NoNames);
@@ -158,14 +184,23 @@ proptest! {
                     // The parent goes on before the child says its first word.
                     engine.cells(who as u32, &[alloc(Allocator::Malloc, 5, 2, 77)], t);
                     let mut child = models[who].clone();
-                    models[who].alloc(5, 2, 77, slice);
+                    models[who].alloc(5, 2, 77, now);
                     (child.peak, child.at_peak) = (child.bytes, child.live());
                     models.push(child);
                     prop_assert_eq!(engine.start_child(who as u32, t, Vec::new()), Some(n as u32));
                 }
                 4..=22 => {
                     engine.cells(who as u32, &[alloc(Allocator::Malloc, addr, node, size)], t);
-                    models[who].alloc(addr, node, size.into(), slice);
+                    models[who].alloc(addr, node, size.into(), now);
+                }
+                27 => asked = engine.ask_for_border(),
+                28..=30 => {
+                    // The right one once, or one that is over; what comes in the same breath belongs to the next slice.
+                    let number = if what == 30 { 0 } else { asked };
+                    engine.cells(who as u32, &[border(number), alloc(Allocator::Malloc, 9, 3, 66)], t);
+                    models[who].is_past |= number != 0;
+                    let now = slice + u32::from(models[who].is_past);
+                    models[who].alloc(9, 3, 66, now);
                 }
                 23 => {
                     engine.cells(who as u32, &temporary(node, Allocator::Malloc, 3, 99), t);
@@ -174,14 +209,17 @@ proptest! {
                     // An interpreter ends, and what comes in the same breath belongs to the next slice.
                     engine.cells(who as u32, &[ending(1), alloc(Allocator::Malloc, 9, 3, 55)], t);
                     (slice, n_ended) = if n_ended < 32 { (slice + 1, n_ended + 1) } else { (slice, n_ended) };
-                    models[who].alloc(9, 3, 55, slice);
+                    let now = slice + u32::from(models[who].is_past);
+                    models[who].alloc(9, 3, 55, now);
                 }
                 25 | 26 => {
                     // Taken early, and once more when it is in the ring, with what happened since.
                     let block = alloc(Allocator::Malloc, addr, node, size);
                     engine.early_cells(who as u32, &[block], t);
-                    models[who].alloc(addr, node, size.into(), slice);
+                    models[who].alloc(addr, node, size.into(), now);
                     if what == 26 {
+                        asked = 0;
+                        models.iter_mut().for_each(|model| model.is_past = false);
                         engine.end_slice(t, &mut NoNames);
                         chunks.extend(engine.take_chunks());
                         (slice, n_ended) = (slice + 1, 0);
@@ -195,8 +233,9 @@ proptest! {
                 }
             }
         }
-        for number in 0..models.len() {
+        for (number, model) in models.iter_mut().enumerate() {
             engine.end(number as u32, exited(1000));
+            model.end(slice);
         }
         engine.end_slice(1000, &mut NoNames);
         chunks.extend(engine.take_chunks());

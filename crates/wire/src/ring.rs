@@ -28,7 +28,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of the control area: `hrayring` read as a little-endian number.
 pub const RING_MAGIC: u64 = u64::from_le_bytes(*b"hrayring");
 /// Version of everything in this file; agent and collector are built together and must agree.
-pub const RING_VERSION: u32 = 2;
+pub const RING_VERSION: u32 = 3;
 /// Bytes of the control area: the [`Control`] struct and the claims of all slots.
 pub const CONTROL_BYTES: usize = 8192;
 /// Offset of the window in a slot.
@@ -131,6 +131,8 @@ pub struct Control {
     pub refused_claims: AtomicU64,
     /// Programs that were executed unrecorded, because who did so cannot read the agent's file: in another root, or as another user.
     pub unreachable: AtomicU64,
+    /// Number of the border between slices that agents in exact mode are asked to say that they have come to ([`cells::Record::Border`]).
+    pub border: AtomicU64,
     /// Seed of the agents' random numbers, mixed with nothing else, so that a run can be repeated; 0: from the clock.
     pub seed: AtomicU64,
 }
@@ -207,8 +209,12 @@ pub struct SlotHeader {
     pub emptying: AtomicU64,
     /// When the slot was taken, by the monotonic clock, in nanoseconds.
     pub started_ns: AtomicU64,
+    /// Bytes in the window that would make a new high-water mark; stored by the collector, which knows what else is alive.
+    pub crest: AtomicU64,
+    /// Bytes by which a high-water mark may be told too low; stored by the collector too.
+    pub crest_step: AtomicU64,
     /// Keeps the counters apart from `head`.
-    pub pad: [AtomicU64; 3],
+    pub pad: [AtomicU64; 1],
     /// Cells written; stored by the process after whole records.
     pub head: AtomicU64,
     /// Keeps `head` and `tail` on lines of their own.

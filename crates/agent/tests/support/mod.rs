@@ -335,7 +335,7 @@ impl Process {
             Record::Forking { mark } => self.marks.push(mark),
             Record::State { recording } => self.states.push(recording),
             Record::Lost { n_events, n_frees } => self.n_lost += n_events + n_frees,
-            Record::Text { .. } | Record::Object { .. } | Record::Ending { .. } => (),
+            Record::Text { .. } | Record::Object { .. } | Record::Ending { .. } | Record::Border { .. } => (),
         }
     }
 

@@ -111,7 +111,17 @@ pub(crate) struct HighWater {
     rising: bool,
 }
 
+/// A high-water mark is right to this share of it, or to these bytes where they are more.
+const CREST_SHARE: f64 = 1.0 / 32.0;
+const CREST_BYTES: f64 = 65_536.0;
+
 impl HighWater {
+    /// Bytes that may be alive beyond those that are known before a new mark is to be told, and by how many it may be told too low.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        let step = (self.peak_bytes * CREST_SHARE).max(CREST_BYTES);
+        ((self.peak_bytes - self.bytes + step) as u64, step as u64)
+    }
+
     #[inline]
     fn rise(&mut self, bytes: f64, t_ns: u64) {
         self.bytes += bytes;

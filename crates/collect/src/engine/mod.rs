@@ -70,6 +70,8 @@ pub struct Engine {
     start_ns: u64,
     /// Slices that ended since the last was written.
     n_ended: u32,
+    /// Number of the border that processes are asked to come to, and whether they are.
+    border: (u64, bool),
     /// Bytes that processes take that have ended and are not written yet.
     ended_bytes: usize,
     out: Vec<Numbered>,
@@ -86,6 +88,7 @@ impl Engine {
             slice: 0,
             start_ns: 0,
             n_ended: 0,
+            border: (0, false),
             ended_bytes: 0,
             out: Vec::new(),
         }
@@ -117,18 +120,46 @@ impl Engine {
     pub fn cells(&mut self, number: u32, cells: &[Cell], t_ns: u64) -> usize {
         let mut taken = 0;
         loop {
-            let slice = self.slice;
+            let (slice, border) = (self.slice, self.border);
             let Some(process) = self.process(number) else { return cells.len() };
-            taken += process.cells(&cells[taken..], Moment { t_ns, slice });
+            taken += process.cells(&cells[taken..], process.moment(t_ns, slice));
             let forks = std::mem::take(&mut process.forks);
             let is_ending = process.ending == Some(Ending::Begins);
+            let at_border = process.border.take();
+            if at_border == Some(border.0) && border.1 {
+                process.pass(slice);
+            }
             self.pending
                 .extend(forks.into_iter().map(|(mark, core)| ((number, mark), Pending { core, t_ns })));
-            if !is_ending {
+            if is_ending {
+                self.begin_end(number, t_ns);
+            } else if at_border.is_none() {
                 return taken;
             }
-            self.begin_end(number, t_ns);
         }
+    }
+
+    /// The slice is about to end: from here on a process that says that it has come to this border begins the next one there. The
+    /// slice must have ended before another process starts, since what that inherits may be of the next one.
+    pub fn ask_for_border(&mut self) -> u64 {
+        self.border = (self.border.0 + 1, true);
+        self.border.0
+    }
+
+    /// Whether processes are asked to come to the border.
+    pub fn is_border_asked(&self) -> bool {
+        self.border.1
+    }
+
+    /// Whether no process is waited for: each has come to the border, or has ended.
+    pub fn is_at_border(&self) -> bool {
+        self.processes.iter().flatten().all(|process| process.past.is_some() || process.end.is_some())
+    }
+
+    /// Bytes in a process's window that would make a new high-water mark, by more than is tolerated, and how many are.
+    pub fn crest(&self, number: u32) -> (u64, u64) {
+        let process = self.processes.get(number as usize).and_then(Option::as_ref);
+        process.map_or((0, 0), |process| process.core.cohorts.high.room())
     }
 
     /// The interpreter of a process begins to end: what the process held until now is not to be mixed with what is freed then.
@@ -147,6 +178,7 @@ impl Engine {
 
     /// Begins the next slice; answers the one that ends.
     fn next_slice(&mut self, t_ns: u64) -> Span {
+        self.border.1 = false;
         let span = Span { index: self.slice, times: (self.start_ns, t_ns.max(self.start_ns)) };
         self.start_ns = span.times.1;
         self.slice = (self.slice + 1).min(Slice::MAX - 1);
@@ -158,7 +190,7 @@ impl Engine {
     pub fn early_cells(&mut self, number: u32, cells: &[Cell], t_ns: u64) {
         let slice = self.slice;
         if let Some(process) = self.process(number) {
-            process.early_cells(cells, Moment { t_ns, slice });
+            process.early_cells(cells, process.moment(t_ns, slice));
         }
     }
 
@@ -170,7 +202,7 @@ impl Engine {
     /// Takes a measurement of a process; its live bytes are filled in here.
     pub fn reading(&mut self, number: u32, reading: Reading) {
         if let Some(process) = self.process(number) {
-            let live_bytes = process.core.cohorts.high.bytes.max(0.0);
+            let live_bytes = process.past.unwrap_or(process.core.cohorts.high.bytes).max(0.0);
             process.readings.push(Reading { live_bytes, ..reading });
         }
     }
@@ -184,10 +216,12 @@ impl Engine {
 
     /// A process has ended; it is written and forgotten with the next slice.
     pub fn end(&mut self, number: u32, end: TaskEnd) {
+        let slice = self.slice;
         if let Some(process) = self.process(number)
             && process.end.is_none()
         {
             process.end = Some(end);
+            process.join(slice);
             self.ended_bytes += process.core.heap_bytes();
         }
     }
@@ -352,7 +386,7 @@ impl Writer<'_> {
             }
         }
         if process.peak_is_due(last.index) {
-            self.peak(process);
+            self.peak(process, last.index);
         }
         if !process.readings.is_empty() {
             self.put(RecordingChunk::Readings(std::mem::take(&mut process.readings)));
@@ -366,21 +400,59 @@ impl Writer<'_> {
         }
     }
 
-    fn peak(&mut self, process: &mut Process) {
+    /// Writes the high-water mark at the end of slice `index`. One that has ended does not see the slice after that.
+    fn peak(&mut self, process: &mut Process, index: u32) {
+        let last = if process.end.is_some() { index } else { u32::MAX };
         let high = process.core.cohorts.high;
         let counts = |key: &CohortKey| process.counts[usize::from(key.allocator)] > 0.0;
-        let live: Vec<_> = process.core.cohorts.peak().filter(|(key, _)| counts(key)).collect();
+        let seen = |(key, sum): (CohortKey, _)| (CohortKey { birth: key.birth.min(last), ..key }, sum);
+        let live: Vec<_> = process.core.cohorts.peak().filter(|(key, _)| counts(key)).map(seen).collect();
         let rows = rows::live_rows(live.into_iter(), self.translator(&mut process.core));
         self.put(RecordingChunk::Peak(Peak { t_ns: high.t_ns, bytes: high.peak_bytes, rows }));
     }
 }
 
 impl Process {
+    /// When records come that are taken while slice `slice` is not over.
+    fn moment(&self, t_ns: u64, slice: u32) -> Moment {
+        Moment { t_ns, slice: slice + u32::from(self.past.is_some()) }
+    }
+
+    /// What happened in slice `index` until now; begins the next one.
+    fn take_slice(&mut self, index: u32) -> SliceRows {
+        let mut rows = SliceRows::default();
+        self.core.cohorts.end_slice(|cohort, is_inherited| rows.take(cohort, index, is_inherited));
+        rows
+    }
+
+    /// Begins the slice after `index` before that is over for all.
+    fn pass(&mut self, index: u32) {
+        if self.past.is_none() {
+            let rows = self.take_slice(index);
+            self.ended.push((Span { index, times: (0, 0) }, rows));
+            self.past = Some(self.core.cohorts.high.bytes);
+        }
+    }
+
+    /// It has ended: it does not see the slice after `index`, if it had begun that.
+    fn join(&mut self, index: u32) {
+        if self.past.is_some() {
+            let next = self.take_slice(index + 1);
+            if let Some((_, rows)) = self.ended.last_mut() {
+                rows.join(next, index);
+            }
+        }
+    }
+
     /// Keeps what happened in a slice that ends, to be written.
     fn end_slice(&mut self, span: &Span) {
-        let mut rows = SliceRows::default();
-        self.core.cohorts.end_slice(|cohort, is_inherited| rows.take(cohort, span.index, is_inherited));
-        self.ended.push((*span, rows));
+        match (self.past.take(), self.ended.last_mut()) {
+            (Some(_), Some(last)) => last.0 = *span,
+            _ => {
+                let rows = self.take_slice(span.index);
+                self.ended.push((*span, rows));
+            }
+        }
     }
 
     /// Whether the peak is to be written at the end of slice `index`; notes that it is.

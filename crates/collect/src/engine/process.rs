@@ -106,6 +106,10 @@ pub(crate) struct Process {
     pub(crate) early: Early,
     /// Where its interpreter is at; `None` where nobody watches that.
     pub(crate) ending: Option<Ending>,
+    /// The border that it has just come to, by number.
+    pub(crate) border: Option<u64>,
+    /// It has come to the border of the slice, with so many bytes alive: what follows is of the next one.
+    pub(crate) past: Option<f64>,
     /// Slices that have ended and are not written yet.
     pub(crate) ended: Vec<(Span, SliceRows)>,
     /// Loadings whose code was seen on a stack, and of these the ones not yet fetched by the engine.
@@ -184,20 +188,26 @@ impl Process {
             forks: Vec::new(),
             early: Early::default(),
             ending: None,
+            border: None,
+            past: None,
             ended: Vec::new(),
             seen_code: HashSet::new(),
             new_code: Vec::new(),
         }
     }
 
-    /// Takes records; answers how many cells they were. Less than all only where the last record is cut, or where the interpreter
-    /// begins to end.
+    /// Whether the engine has to see to it before the next record: the interpreter begins to end, or a slice may.
+    fn halts(&self) -> bool {
+        self.ending == Some(Ending::Begins) || self.border.is_some()
+    }
+
+    /// Takes records; answers how many cells they were. Less than all only where the last record is cut, or where a slice may end.
     pub(crate) fn cells(&mut self, cells: &[Cell], now: Moment) -> usize {
         let mut at = 0;
         while !self.early.is_empty() && at < cells.len() {
             let n = self.late(&cells[at..], now);
             at += n;
-            if n == 0 || self.ending == Some(Ending::Begins) {
+            if n == 0 || self.halts() {
                 return at;
             }
         }
@@ -256,7 +266,7 @@ impl Process {
             } else {
                 let n = self.rare(&cells[at..], now);
                 at += n;
-                if n == 0 || self.ending == Some(Ending::Begins) {
+                if n == 0 || self.halts() {
                     break;
                 }
             }
@@ -320,6 +330,7 @@ impl Process {
             Record::Ending { ending } => {
                 self.ending = Some(if ending == 0 { Ending::Not } else { Ending::Begins });
             }
+            Record::Border { number } => self.border = Some(number),
             described => {
                 if let Record::Node { kind: NodeKind::Native, a: ip, .. } = described {
                     self.see_code(ip);

@@ -48,6 +48,12 @@ impl SliceRows {
         }
     }
 
+    /// Adds those of the slice after slice `index`, as if that had not begun.
+    pub(crate) fn join(&mut self, next: SliceRows, index: u32) {
+        self.allocs.extend(next.allocs);
+        self.frees.extend(next.frees.into_iter().map(|row| LiveRow { birth: row.birth.min(index), ..row }));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.allocs.is_empty() && self.frees.is_empty()
     }

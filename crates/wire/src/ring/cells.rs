@@ -40,6 +40,8 @@ pub const TAG_LOST: u8 = 0x0a;
 pub const TAG_STATE: u8 = 0x0b;
 /// Tag of [`Record::Ending`].
 pub const TAG_ENDING: u8 = 0x0c;
+/// Tag of [`Record::Border`].
+pub const TAG_BORDER: u8 = 0x0d;
 /// Tag of an allocation of less than 4 GiB, plus the allocator.
 pub const TAG_ALLOC: u8 = 0x10;
 /// Tag of a larger allocation, plus the allocator.
@@ -284,6 +286,11 @@ pub enum Record {
         /// 1 or 0.
         ending: u64,
     },
+    /// The window was emptied: all that happened until here has been told. A slice may end here.
+    Border {
+        /// `Control::border` as it was.
+        number: u64,
+    },
 }
 
 /// The first word of a record.
@@ -373,6 +380,12 @@ pub const fn ending(ending: u64) -> Cell {
     cell(TAG_ENDING, ending, 0)
 }
 
+/// A [`Record::Border`].
+#[inline]
+pub const fn border(number: u64) -> Cell {
+    cell(TAG_BORDER, number, 0)
+}
+
 /// Cells that a payload of `n_bytes` takes after the first one.
 #[inline]
 pub const fn payload_cells(n_bytes: usize) -> usize {
@@ -407,6 +420,7 @@ pub fn decode(cells: &[Cell]) -> Result<(Record, usize), CellError> {
         TAG_LOST => (Record::Lost { n_events: low, n_frees: first.b }, 1),
         TAG_STATE => (Record::State { recording: low }, 1),
         TAG_ENDING => (Record::Ending { ending: low }, 1),
+        TAG_BORDER => (Record::Border { number: low }, 1),
         0x10..0x20 => {
             let allocator = allocator(u64::from(tag - TAG_ALLOC))?;
             (Record::Alloc { allocator, ptr: low, node, size: first.b & 0xffff_ffff }, 1)
@@ -537,6 +551,7 @@ mod tests {
         check(&[lost(3, 4)], Record::Lost { n_events: 3, n_frees: 4 });
         check(&[state(1)], Record::State { recording: 1 });
         check(&[ending(1)], Record::Ending { ending: 1 });
+        check(&[border(9)], Record::Border { number: 9 });
         check(
             &payload(TAG_TEXT, 2, b"a text of more than sixteen bytes"),
             Record::Text { id: 2, text: b"a text of more than sixteen bytes".to_vec() },
