@@ -381,7 +381,6 @@ pub const fn ending(ending: u64) -> Cell {
 }
 
 /// A [`Record::Border`].
-#[inline]
 pub const fn border(number: u64) -> Cell {
     cell(TAG_BORDER, number, 0)
 }
