@@ -46,6 +46,34 @@ for line in sys.stdin:
     print("grown", flush=True)
 "#;
 
+/// Children that allocate without a pause until their parent ends.
+const BUSY: &str = r#"
+import os, select, sys
+watched, held = os.pipe()
+for _ in range(3):
+    if os.fork() == 0:
+        os.close(held)
+        live = [None] * 3000
+        while not select.select([watched], [], [], 0)[0]:
+            for n in range(3000): live[n] = [n, str(n)]
+        os._exit(0)
+print("ready", flush=True)
+for line in sys.stdin: print("alive", flush=True)
+"#;
+
+/// A parent that ends once it has forked, and its child, which goes on.
+const ORPHAN: &str = r#"
+import os, sys
+print("ready", flush=True)
+sys.stdin.readline()
+if os.fork(): os._exit(0)
+print(os.getpid(), flush=True)
+kept = []
+for line in sys.stdin:
+    kept.append([bytes(700) for _ in range(1000)])
+    print("grown", flush=True)
+"#;
+
 /// How long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -211,6 +239,60 @@ fn children_that_run_already_are_recorded_too() {
 }
 
 #[test]
+fn a_child_is_recorded_beyond_its_parents_end() {
+    for python in outer_pythons() {
+        let mut target = Target::start(python, ORPHAN);
+        assert_eq!(target.line(), "ready");
+        let mut scene = Scene { target, scratch: Scratch::new(), name: python.version() };
+        let attach = Attach::start(&scene.target, &scene.file(), EXACT);
+        let child: u32 = scene.target.ask("go").parse().expect("a pid");
+        for _ in 0..3 {
+            scene.grow();
+        }
+        let detached = heapray(["detach", &child.to_string()]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        assert_eq!(attach.end().0, Some(0), "{}", scene.name);
+        scene.grow();
+        scene.assert_clean(child);
+        let recording = scene.read();
+        let task = recording.tasks.iter().find(|task| task.int("pid") == Some(child.into()));
+        let task = task.unwrap_or_else(|| {
+            panic!(
+                "{}: {child} is recorded: {:?}",
+                scene.name,
+                recording.tasks.iter().map(|t| (t.int("pid"), t.end.clone())).collect::<Vec<_>>()
+            )
+        });
+        let bytes: f64 = task.slices.iter().flat_map(|slice| slice.allocs).map(|row| row.bytes).sum();
+        assert!(bytes > bytes_of(3).start, "{}: {bytes}", scene.name);
+        assert_eq!(task.end.as_ref().map(|end| end.reason.as_str()), Some("detached"), "{}", scene.name);
+    }
+}
+
+/// The agents are taken out one after the other; the ring of a process that is busy meanwhile fills within a tenth of a second.
+#[test]
+fn busy_processes_wait_for_nobody_while_the_recording_ends() {
+    for python in outer_pythons() {
+        let mut target = Target::start(python, BUSY);
+        assert_eq!(target.line(), "ready");
+        let mut scene = Scene { target, scratch: Scratch::new(), name: python.version() };
+        let mut attach = Attach::start(&scene.target, &scene.file(), EXACT);
+        let line = attach.line();
+        assert!(line.contains("its children"), "{}: {line}", scene.name);
+        let detached = heapray(["detach", &scene.target.pid().to_string()]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        assert_eq!(attach.end().0, Some(0), "{}", scene.name);
+        assert_eq!(scene.target.ask("still there?"), "alive");
+        let recording = scene.read();
+        assert_eq!(recording.tasks.len(), 4, "{}", scene.name);
+        for task in &recording.tasks {
+            let said = ["lost_events", "lost_frees", "agent_fault"].map(|name| task.int(name));
+            assert_eq!(said, [Some(0); 3], "{} process {:?}", scene.name, task.int("pid"));
+        }
+    }
+}
+
+#[test]
 fn a_killed_collector_leaves_nothing_in_children_either() {
     // Also in the middle of coming into the child.
     for (python, waits) in outer_pythons().into_iter().flat_map(|python| [(python, true), (python, false)]) {
@@ -299,4 +381,9 @@ fn what_cannot_be_attached_to_is_one_line() {
     one_line_error(&heapray(["attach", &own, "-o", file]), &[&own, "Python"]);
     one_line_error(&heapray(["detach", &own]), &[&own, "not being recorded"]);
     assert!(!scratch.file("none.hr").exists(), "no file is left of a recording that was not made");
+    fs::write(file, "of before").expect("the temporary folder is writable");
+    one_line_error(&heapray(["attach", "2147483647", "-f", "-o", file]), &["2147483647"]);
+    let mistyped = heapray(["run", "-f", "-o", file, "--", "no-such-program"]);
+    assert!(mistyped.status == Some(127) && mistyped.stderr.contains("no-such-program"), "{mistyped:?}");
+    assert_eq!(fs::read(file).expect("it is there"), b"of before", "nor is one lost");
 }

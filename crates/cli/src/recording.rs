@@ -148,31 +148,48 @@ pub(crate) fn seed() -> u64 {
     std::env::var("HEAPRAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Empties a file that no other recording is being written to, and keeps others from doing so.
-fn take_over(file: &File) -> anyhow::Result<()> {
-    if !writer::lock(file) {
-        bail!("another heapray is recording into it; give another name");
-    }
-    Ok(file.set_len(0)?)
+/// The file that a recording goes into.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) path: PathBuf,
+    file: File,
+    is_new: bool,
 }
 
-/// Opens the file of a recording; `name` and `pid` make up its name where none was given.
-pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Result<(PathBuf, File)> {
+impl Destination {
+    /// Nothing will be recorded: what was there before stays.
+    pub(crate) fn abandon(self) {
+        if self.is_new {
+            let _gone = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// The recording begins: what was there before goes.
+    pub(crate) fn begin(self) -> std::io::Result<(PathBuf, File)> {
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        Ok((self.path, self.file))
+    }
+}
+
+/// Opens the file of a recording, and keeps other recordings from it; `name` and `pid` make up its name where none was given.
+pub(crate) fn create(flags: &RecordFlags, name: &str, pid: u32) -> anyhow::Result<Destination> {
     let path = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("heapray-{name}-{pid}.hr")));
     let mut options = File::options();
     options.write(true);
-    let is_special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
+    let found = std::fs::metadata(&path);
+    let (is_new, is_special) = (found.is_err(), found.is_ok_and(|found| !found.is_file()));
     if flags.force || is_special {
         options.create(true).truncate(false);
     } else {
         options.create_new(true);
     }
     match options.open(&path) {
-        Ok(file) if is_special => Ok((path, file)),
-        Ok(file) => {
-            take_over(&file).with_context(|| format!("cannot write {}", path.display()))?;
-            Ok((path, file))
+        Ok(file) if !is_special && !writer::lock(&file) => {
+            bail!("cannot write {}: another heapray is recording into it; give another name", path.display())
         }
+        Ok(file) => Ok(Destination { path, file, is_new }),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("cannot write {}: it exists; give another name, or --force to overwrite it", path.display())
         }

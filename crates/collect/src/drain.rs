@@ -37,6 +37,9 @@ const READINGS: Duration = Duration::from_secs(1);
 /// While memory is watched to switch the recording on, it is measured this often.
 const WATCH: Duration = Duration::from_millis(100);
 
+/// How long a child may take to its first word, where nobody else is left.
+const CHILD_MAX: Duration = Duration::from_secs(1);
+
 /// Processes in a row that fork before we look once.
 const MAX_ANCESTORS: u32 = 64;
 
@@ -146,6 +149,12 @@ impl Drain {
     /// Pids of the processes that are being recorded.
     pub fn pids(&self) -> Vec<i32> {
         self.tenants.iter().flatten().map(|tenant| tenant.pid).collect()
+    }
+
+    /// Whether no process is left, nor a child that has only just been forked.
+    pub fn is_deserted(&self) -> bool {
+        let recent = self.now().saturating_sub(nanoseconds(CHILD_MAX));
+        self.tenants.iter().all(Option::is_none) && !self.engine.awaits_child(recent)
     }
 
     /// Switches the recording on where it is off, and off where it is on.

@@ -1,7 +1,7 @@
 //! `attach`: records a process that runs already, until it ends, its time is over, or it is told to stop.
 
 use crate::failure::to_stderr;
-use crate::recording::{RecordFlags, closing_line, create};
+use crate::recording::{Destination, RecordFlags, closing_line, create};
 use anyhow::{Context, bail};
 use clap::Args;
 use heapray_attach::{AttachError, AttachOptions, Attached, Detached, attach_agent, detach_agent};
@@ -9,6 +9,7 @@ use heapray_collect::{Drain, Plan};
 use heapray_linux::{SignalQueue, SignalSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const SIGHUP: i32 = 1;
@@ -38,13 +39,17 @@ pub(crate) fn run(flags: &AttachFlags) -> anyhow::Result<()> {
     let set = SignalSet::of(&[&ends[..], flags.record.signal.as_slice()].concat());
     set.block();
     let signals = SignalQueue::new(&set).context("cannot read signals (signalfd)")?;
-    let (path, file) = create(&flags.record, "attach", flags.pid)?;
+    let destination = create(&flags.record, "attach", flags.pid)?;
     let shared = plan.shared();
     let options = || AttachOptions { shared, ..AttachOptions::default() };
-    let attached = attach_agent(pid, options()).inspect_err(|_| {
-        let _gone = std::fs::remove_file(&path);
-    })?;
-    let mut recording = Recording::start(flags, plan, path, attached, file)?;
+    let attached = match attach_agent(pid, options()) {
+        Ok(attached) => attached,
+        Err(error) => {
+            destination.abandon();
+            return Err(error.into());
+        }
+    };
+    let mut recording = Recording::start(flags, plan, destination, attached)?;
     // Those that it forks from now on are recorded by themselves.
     recording.attach_children(options);
     let outcome = recording.record(&signals);
@@ -73,10 +78,10 @@ impl<'a> Recording<'a> {
     fn start(
         flags: &'a AttachFlags,
         plan: Plan,
-        path: PathBuf,
+        destination: Destination,
         attached: Attached,
-        file: std::fs::File,
     ) -> anyhow::Result<Self> {
+        let (path, file) = destination.begin().context("cannot record")?;
         let drain = Drain::new(attached.shared.clone(), plan, file).context("cannot record")?;
         if !flags.record.quiet {
             to_stderr(&format!(
@@ -123,10 +128,11 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// Whether the target has ended, and all of its children.
+    /// Whether the target has ended, and all of its children, also those that it has forked since.
     fn has_ended(&self) -> bool {
         let mut all = self.children.iter().chain([&self.attached]);
         all.all(|attached| matches!(attached.check(), Err(AttachError::Exited { .. })))
+            && self.drain.is_deserted()
     }
 
     fn record(&mut self, signals: &SignalQueue) -> Outcome {
@@ -162,7 +168,7 @@ impl<'a> Recording<'a> {
         self.drain.set_recording(false);
         let left = match outcome {
             Outcome::Ended => Vec::new(),
-            _ => detach(attached, &others),
+            _ => meanwhile(&mut self.drain, || detach(attached, &others)),
         };
         let (summary, failure) = self.drain.finish("detached", &[]);
         if !self.flags.record.quiet {
@@ -181,6 +187,21 @@ impl<'a> Recording<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Does something, and reads the rings until it is done: a process whose agent is still in waits for nobody.
+fn meanwhile<T>(drain: &mut Drain, what: impl FnOnce() -> T) -> T {
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(drain.round().wait);
+            }
+        });
+        let answer = what();
+        is_done.store(true, Ordering::Relaxed);
+        answer
+    })
 }
 
 /// Takes the agent out of the target and of what it has forked; answers what there is to say about that.

@@ -33,18 +33,19 @@ pub(crate) fn run(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     let shared = SharedFile::create(&plan.shared())
         .map_err(|error| anyhow::anyhow!("cannot make the memory file of a recording: {error}"))?;
     shared.control().seed.store(seed(), Ordering::Relaxed);
-    let (path, file) = create(&flags.record, &name_of(&flags.command), std::process::id())?;
+    let destination = create(&flags.record, &name_of(&flags.command), std::process::id())?;
     let mut launched = match launch(&flags.command, &shared) {
         Ok(launched) => launched,
         Err(error) => {
-            let _gone = std::fs::remove_file(&path);
+            destination.abandon();
             return Ok(refuse(&error));
         }
     };
     if let Some(signal) = flags.record.signal {
         launched.keep(signal);
     }
-    let drain = Drain::new(Arc::new(shared), plan, file);
+    let path = destination.path.clone();
+    let drain = destination.begin().and_then(|(_, file)| Drain::new(Arc::new(shared), plan, file));
     let recording = match drain {
         Ok(drain) => Some(Box::new(drain)),
         Err(error) => {

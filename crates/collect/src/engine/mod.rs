@@ -263,6 +263,11 @@ impl Engine {
         self.processes.iter().flatten().any(|process| process.events.len() >= EVENTS_MAX)
     }
 
+    /// Whether a process has forked since `t_ns` whose child has not come yet.
+    pub fn awaits_child(&self, t_ns: u64) -> bool {
+        self.pending.values().any(|pending| pending.t_ns >= t_ns)
+    }
+
     /// Number of the current slice.
     pub fn slice(&self) -> u32 {
         self.slice
