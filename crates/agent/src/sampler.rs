@@ -9,13 +9,16 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU64};
 
 use heapray_wire::ring::cells::Allocator;
+use heapray_wire::ring::{RING_OFFSET, ring_cells};
 
 use crate::arch::thread_pointer;
 use crate::kernel;
-use crate::ring::control;
+use crate::ring::{control, header};
 
 /// Distance while recording is off, in bytes: how often it is looked at.
 const OFF_BYTES: i64 = 1 << 20;
+/// After so many bytes without a sample, in bytes, the next distance is drawn anew: the mean may be another one by now.
+const LOOK_BYTES: i64 = 1 << 20;
 /// A countdown below this was pushed there to force the slow path.
 pub(crate) const FORCED: i64 = i64::MIN / 4;
 /// Countdowns for threads.
@@ -28,6 +31,8 @@ const FILTER_BYTES: usize = 1 << 18;
 pub(crate) struct Countdown {
     /// Bytes to the next sample. The entries in `arch` count it down.
     pub(crate) left: AtomicI64,
+    /// Those to the next sample behind them.
+    beyond: AtomicI64,
     /// The interval that they were drawn with.
     interval: AtomicU64,
     /// The interval that those to the last sample were drawn with.
@@ -83,14 +88,32 @@ pub(crate) fn is_on() -> bool {
     control().recording.load(Relaxed) != 0 && control().stop.load(Relaxed) == 0
 }
 
-/// Mean distance of samples now, in bytes.
+/// Mean distance of samples now, in bytes: the collector's, and more while the ring fills faster than that can hear of it.
 fn interval() -> u64 {
-    control().sample_interval.load(Relaxed).clamp(1, 1 << 40)
+    let n_cells = ring_cells((control().slot_bytes.load(Relaxed) as usize).max(RING_OFFSET));
+    let n_waiting = header().head.load(Relaxed).saturating_sub(header().tail.load(Relaxed));
+    (control().sample_interval.load(Relaxed).clamp(1, 1 << 40)) << haste(n_waiting, n_cells)
+}
+
+/// By which power of two fewer samples are drawn with so many cells of a ring waiting to be read.
+fn haste(n_waiting: u64, n_cells: u64) -> u32 {
+    match (8 * n_waiting).checked_div(n_cells) {
+        None | Some(0..3) => 0,
+        Some(3) => 2,
+        Some(4) => 4,
+        Some(5) => 6,
+        Some(_) => 8,
+    }
 }
 
 impl Countdown {
     const fn new() -> Countdown {
-        Countdown { left: AtomicI64::new(OFF_BYTES), interval: AtomicU64::new(0), sampled: AtomicU64::new(0) }
+        Countdown {
+            left: AtomicI64::new(OFF_BYTES),
+            beyond: AtomicI64::new(0),
+            interval: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
+        }
     }
 
     /// The interval of the last sample: the collector may have changed it since its distance was drawn.
@@ -102,7 +125,10 @@ impl Countdown {
     pub(crate) fn redraw(&self) {
         let interval = interval();
         self.sampled.store(self.interval.swap(interval, Relaxed), Relaxed);
-        self.left.store(if is_on() { distance(next_random(), interval) } else { OFF_BYTES }, Relaxed);
+        let distance = if is_on() { distance(next_random(), interval) } else { OFF_BYTES };
+        let left = distance.min(LOOK_BYTES);
+        self.beyond.store(distance - left, Relaxed);
+        self.left.store(left, Relaxed);
     }
 
     /// Takes `size` off; whether a sample is due. For hooks that are rare; the frequent ones do it in assembly.
@@ -117,11 +143,13 @@ impl Countdown {
 
     /// Called when the countdown has fallen below zero: starts over, answers whether to sample.
     pub(crate) fn is_due(&self) -> bool {
-        if self.left.load(Relaxed) < FORCED {
+        let left = self.left.load(Relaxed);
+        if left < FORCED {
             return false;
         }
+        let is_reached = left + self.beyond.load(Relaxed) < 0;
         self.redraw();
-        is_on()
+        is_reached && is_on()
     }
 }
 
@@ -291,6 +319,13 @@ mod tests {
 
     fn mean(values: impl Iterator<Item = f64>) -> f64 {
         values.sum::<f64>() / SEEDS as f64
+    }
+
+    #[test]
+    fn a_ring_that_fills_gets_fewer_samples() {
+        let at = |eighths: u64| haste(8192 * eighths, 65_536);
+        assert_eq!([0, 2, 3, 4, 5, 6, 8].map(at), [0, 0, 2, 4, 6, 8, 8]);
+        assert_eq!(haste(0, 0), 0);
     }
 
     #[test]
