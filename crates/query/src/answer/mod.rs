@@ -37,7 +37,7 @@ pub use recorded::{
 };
 pub use recording_stats::{AllocatorRow, SizeRow, StatsAnswer, TimelineAnswer, TimelinePoint};
 pub use refs::{RefRow, RefsAnswer};
-pub use stack_profile::{ProfileSite, StackProfile};
+pub use stack_profile::{ProfileSite, ProfileStack, StackProfile};
 pub use survivors::{
     DiffAnswer, DiffRow, SurvivorRow, SurvivorsAnswer, TemporaryAnswer, TemporaryRow, WatchAnswer, WatchRow,
 };

@@ -11,24 +11,37 @@ pub struct StackProfile {
     pub what: String,
     /// Places; stacks hold their positions.
     pub places: Vec<PlaceRow>,
-    /// One per stack and allocator.
+    /// Each stack once, as it is shown.
+    pub stacks: Vec<ProfileStack>,
+    /// One per thread, stack and allocator.
     pub sites: Vec<ProfileSite>,
-    /// Sum of the weights.
+    /// Sum of the stacks' weights.
     pub total: Estimate,
-    /// Of growth: what sites lost that have less than before; their weights are 0.
+    /// Of growth: what stacks lost that have less than before; their weights are 0.
     pub shrunk_bytes: i64,
 }
 
-/// One stack and allocator.
+/// One stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfileStack {
+    /// Places, the outermost first; empty where no stack is known.
+    pub places: Vec<u32>,
+    /// The sum of its sites' weights, never negative.
+    pub weight: Estimate,
+    /// Of growth: whether some of its sites shrank, so that its weight is less than what the others grew.
+    pub has_shrunk_sites: bool,
+}
+
+/// One stack and allocator of one thread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProfileSite {
-    /// Places, the outermost first; empty where no stack is known.
-    pub stack: Vec<u32>,
+    /// Position of its stack.
+    pub stack: u32,
     /// The thread's name and id, where known.
     pub thread: String,
     /// The allocator.
     pub allocator: String,
-    /// The weight asked for, never negative.
+    /// The weight asked for; of growth negative where it shrank.
     pub weight: Estimate,
     /// Allocated in the window.
     pub allocated: Estimate,

@@ -2,11 +2,11 @@
 
 use super::rows::{estimate, whole};
 use super::stats::allocator_name;
-use super::tree::grown;
+use super::tree::{grown, has_shrunk};
 use super::{Allocations, What};
-use crate::answer::{ProfileSite, StackProfile};
+use crate::answer::{ProfileSite, ProfileStack, StackProfile};
 use heapray_profile::{Amount, Detail, Figures};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// One site with what its columns say: each as the report of that name counts it.
 #[derive(Default)]
@@ -16,34 +16,68 @@ struct Columns {
     weight: Amount,
 }
 
+/// The weights of stacks as they are shown: sums over threads, processes and allocators.
+#[derive(Default)]
+struct Stacks {
+    /// Position of each stack, by its node in the tree; `None` is what has no frames.
+    index: HashMap<Option<u32>, u32>,
+    /// Node, weight, and whether a part of that is negative, in the order in which sites lead to them.
+    rows: Vec<(Option<u32>, Amount, bool)>,
+}
+
+impl Stacks {
+    /// Adds the weight of a site; the position of its stack.
+    fn add(&mut self, node: Option<u32>, weight: Amount) -> u32 {
+        let next = self.rows.len() as u32;
+        let at = *self.index.entry(node).or_insert(next);
+        if at == next {
+            self.rows.push((node, Amount::default(), false));
+        }
+        let (_, sum, has_shrunk_sites) = &mut self.rows[at as usize];
+        *sum += weight;
+        *has_shrunk_sites |= has_shrunk(weight);
+        at
+    }
+}
+
 impl Allocations {
-    /// All sites with their stacks, by the names on them. Without a named begin, what was allocated counts from the
-    /// recording's begin, and growth from the middle, whatever is weighed.
+    /// All stacks, and all sites with the stacks that they are part of, by the names on them. What shrank on a stack is
+    /// taken from what grew there, in another thread or allocator, as in the tree. Without a named begin, what was
+    /// allocated counts from the recording's begin, and growth from the middle, whatever is weighed.
     pub fn profile(&self, what: What, detail: Detail) -> StackProfile {
         let names = self.names(detail);
-        let mut all = Amount::default();
-        let mut shrunk = 0.0;
+        let mut stacks = Stacks::default();
         let columns = self.columns(what);
-        let mut rows: Vec<ProfileSite> = Vec::with_capacity(columns.len());
+        let mut sites: Vec<ProfileSite> = Vec::with_capacity(columns.len());
         for ((node, allocator), site) in columns {
-            shrunk += site.weight.bytes.min(0.0);
-            all += grown(site.weight);
-            rows.push(ProfileSite {
-                stack: names.tree.stack(names.tree.of_node(node)),
+            sites.push(ProfileSite {
+                stack: stacks.add(names.tree.of_node(node), site.weight),
                 thread: self.thread(node),
                 allocator: allocator_name(allocator),
-                weight: estimate(grown(site.weight)),
+                weight: estimate(site.weight),
                 allocated: estimate(site.figures.allocated),
                 live: estimate(site.figures.live),
                 growth: estimate(site.growth),
                 temporary: estimate(site.figures.temporary),
             });
         }
+        let mut all = Amount::default();
+        let mut shrunk = 0.0;
+        for (_, weight, _) in &stacks.rows {
+            all += grown(*weight);
+            shrunk += weight.bytes.min(0.0);
+        }
+        let stack = |(node, weight, has_shrunk_sites)| ProfileStack {
+            places: names.tree.stack(node),
+            weight: estimate(grown(weight)),
+            has_shrunk_sites,
+        };
         StackProfile {
             recording: self.weighed_of(what, all.n_records),
             what: what.name().to_owned(),
             places: names.places.rows.iter().map(|place| self.place(place)).collect(),
-            sites: rows,
+            stacks: stacks.rows.into_iter().map(stack).collect(),
+            sites,
             total: estimate(all),
             shrunk_bytes: whole(shrunk),
         }

@@ -114,6 +114,11 @@ pub(super) fn grown(amount: Amount) -> Amount {
     if is_there { amount } else { Amount::default() }
 }
 
+/// Whether there is less than before; what rounds to nothing did not shrink.
+pub(super) fn has_shrunk(amount: Amount) -> bool {
+    amount.bytes <= -0.5 || (amount.bytes < 0.5 && amount.count <= -0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +131,8 @@ mod tests {
         let empty = Amount { count: 1.0, ..Amount::default() };
         assert_eq!(grown(empty), empty);
         assert_eq!(grown(-empty), Amount::default());
+        assert!(has_shrunk(shrunk) && has_shrunk(-empty) && !has_shrunk(empty));
+        assert!(!has_shrunk(Amount { bytes: -1e-9, ..Amount::default() }));
         assert_eq!(What::Growth.of(&Figures { died: shrunk, ..Figures::default() }).bytes, 3.0);
     }
 }

@@ -12,9 +12,9 @@ pub fn collapsed(profile: &StackProfile) -> String {
 /// Bytes of each folded stack that weighs anything.
 pub(crate) fn weights(profile: &StackProfile) -> BTreeMap<String, u64> {
     let mut weights = BTreeMap::new();
-    for site in profile.sites.iter().filter(|site| site.weight.bytes > 0) {
-        let stack = folded(site.stack.iter().map(|place| &profile.places[*place as usize]));
-        *weights.entry(stack).or_insert(0) += site.weight.bytes as u64;
+    for stack in profile.stacks.iter().filter(|stack| stack.weight.bytes > 0) {
+        let name = folded(stack.places.iter().map(|place| &profile.places[*place as usize]));
+        *weights.entry(name).or_insert(0) += stack.weight.bytes as u64;
     }
     weights
 }

@@ -7,7 +7,7 @@ use crate::place::{NO_FRAMES, label};
 use crate::sanitize;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use heapray_query::answer::{Estimate, ProfileSite, StackProfile};
+use heapray_query::answer::{Estimate, ProfileSite, ProfileStack, StackProfile};
 use prost::Message;
 use std::collections::HashMap;
 use std::io::Write;
@@ -217,7 +217,7 @@ fn locations(profile: &StackProfile, strings: &mut Strings) -> Locations {
     let mut locations: Vec<Location> = Vec::new();
     let mut functions: Vec<Function> = Vec::new();
     let mut known: HashMap<(i64, i64), u64> = HashMap::new();
-    for &at in profile.sites.iter().flat_map(|site| &site.stack) {
+    for &at in profile.sites.iter().flat_map(|site| &profile.stacks[site.stack as usize].places) {
         if of_place[at as usize] > 0 {
             continue;
         }
@@ -253,11 +253,13 @@ fn no_frames(n_locations: usize, n_functions: usize, strings: &mut Strings) -> (
     (Location { id: n_locations as u64 + 1, mapping_id: 1, line: vec![line] }, function)
 }
 
+/// One per site. Growth of a stack that shrank in some thread or allocator is no site's: it is a sample without labels.
 fn samples(profile: &StackProfile, locations: &Locations, strings: &mut Strings) -> Vec<Sample> {
     let (allocator, thread) = (strings.id("allocator"), strings.id("thread"));
     let mut samples = Vec::new();
     for site in &profile.sites {
-        let value = values(profile, site);
+        let stack = &profile.stacks[site.stack as usize];
+        let value = values(profile, site, stack);
         if value.iter().all(|value| *value == 0) {
             continue;
         }
@@ -265,16 +267,28 @@ fn samples(profile: &StackProfile, locations: &Locations, strings: &mut Strings)
         if !site.thread.is_empty() {
             labels.push(Label { key: thread, str: strings.id(&sanitize(&site.thread)) });
         }
-        samples.push(Sample { location_id: locations.of(&site.stack), value, label: labels });
+        samples.push(Sample { location_id: locations.of(&stack.places), value, label: labels });
     }
+    let is_net = |stack: &&ProfileStack| {
+        stack.has_shrunk_sites && (stack.weight.bytes != 0 || stack.weight.count != 0)
+    };
+    samples.extend(profile.stacks.iter().filter(is_net).map(|stack| Sample {
+        location_id: locations.of(&stack.places),
+        value: both(&Estimate::default(), &stack.weight),
+        label: Vec::new(),
+    }));
     samples
 }
 
-fn values(profile: &StackProfile, site: &ProfileSite) -> Vec<i64> {
-    let both = |alloc: &Estimate, inuse: &Estimate| vec![alloc.count, alloc.bytes, inuse.count, inuse.bytes];
+fn both(alloc: &Estimate, inuse: &Estimate) -> Vec<i64> {
+    vec![alloc.count, alloc.bytes, inuse.count, inuse.bytes]
+}
+
+fn values(profile: &StackProfile, site: &ProfileSite, stack: &ProfileStack) -> Vec<i64> {
     match profile.what.as_str() {
         "allocated" => both(&site.allocated, &site.live),
         "temporary" => both(&site.weight, &Estimate::default()),
+        _ if stack.has_shrunk_sites => both(&site.allocated, &Estimate::default()),
         _ => both(&site.allocated, &site.weight),
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn rows(profile: &StackProfile) -> Vec<Row> {
 }
 
 fn row(profile: &StackProfile, site: &ProfileSite) -> Row {
-    let stack = || site.stack.iter().map(|place| &profile.places[*place as usize]);
+    let places = &profile.stacks[site.stack as usize].places;
+    let stack = || places.iter().map(|place| &profile.places[*place as usize]);
     let innermost = stack().next_back();
     let text = |text: Option<&String>| text.cloned().unwrap_or_default();
     Row {

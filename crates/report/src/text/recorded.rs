@@ -29,7 +29,7 @@ pub(crate) fn nothing_matches(about: &Recorded) -> Option<String> {
 
 /// What there is to say of an export in which nothing weighs anything; `None` where something does.
 pub fn note_of_nothing(profile: &StackProfile) -> Option<String> {
-    let is_empty = profile.sites.iter().all(|site| site.weight.bytes == 0 && site.weight.count == 0);
+    let is_empty = profile.stacks.iter().all(|stack| stack.weight.bytes == 0 && stack.weight.count == 0);
     let why = || {
         format!("{} is 0 in this window: try another --what, --from or --to, or fewer filters", profile.what)
     };

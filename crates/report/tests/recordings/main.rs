@@ -2,6 +2,7 @@
 //! made-up service with a leak, a cache, temporaries and a forked worker. With `HEAPRAY_BLESS` set the files are written
 //! anew; review the difference.
 
+mod growth;
 mod pprof;
 mod story;
 

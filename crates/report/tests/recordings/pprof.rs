@@ -104,6 +104,11 @@ fn written(profile: &StackProfile) -> Message {
     fields(&bytes)
 }
 
+/// The sum of `inuse_space` over all samples.
+pub(super) fn inuse_space(profile: &StackProfile) -> i64 {
+    messages(&written(profile), 2).iter().map(|sample| numbers(sample, 2)[3] as i64).sum()
+}
+
 #[test]
 fn sample_types_and_period_are_those_of_heap_profiles() {
     let (profile, _) = read(What::Live);
