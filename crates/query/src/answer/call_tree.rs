@@ -14,7 +14,7 @@ pub struct TreeAnswer {
     pub total: Estimate,
     /// Part of that without any stack.
     pub unknown: Estimate,
-    /// Of growth: what places lost that have less than before; they are not in the tree.
+    /// Of growth: what stacks lost that have less than before, what has none included; they are not in the tree.
     pub shrunk_bytes: i64,
     /// The places, callers before what they called, the largest first.
     pub rows: Vec<TreeRow>,

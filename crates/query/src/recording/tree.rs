@@ -33,7 +33,8 @@ impl Allocations {
         let names = self.names(cut.detail);
         let (own, unknown) = names.tree.own(&sites);
         let weights: Vec<Amount> = own.iter().map(|figures| what.of(figures)).collect();
-        let shrunk: f64 = weights.iter().map(|amount| amount.bytes.min(0.0)).sum();
+        let unknown = what.of(&unknown);
+        let shrunk: f64 = weights.iter().chain([&unknown]).map(|amount| amount.bytes.min(0.0)).sum();
         let mut totals: Vec<Amount> = weights.iter().map(|amount| grown(*amount)).collect();
         let own: Vec<f64> = totals.iter().map(|amount| amount.bytes).collect();
         let mut children = vec![Vec::new(); totals.len()];
@@ -44,7 +45,7 @@ impl Allocations {
                 children[parent as usize].push(node as u32);
             }
         }
-        let unknown = grown(what.of(&unknown));
+        let unknown = grown(unknown);
         let roots: Vec<u32> = (0..totals.len() as u32)
             .filter(|node| names.tree.nodes[*node as usize].parent.is_none())
             .collect();

@@ -72,3 +72,19 @@ fn growth_of_threads_that_are_told_apart_is_each_ones() {
         (3, 3_000, 3_000)
     );
 }
+
+#[test]
+fn what_a_tree_leaves_out_is_all_that_shrank() {
+    let some = asked(exchange(12_000, 1_000), false);
+    let tree = some.tree(What::Growth, cut());
+    assert_eq!((tree.total.bytes, tree.unknown.bytes, tree.shrunk_bytes), (3_000, 0, -1_000));
+    let text = text::tree(&tree, &super::style());
+    assert!(text.contains("not in it: places that shrank, by 1 kB in all"), "{text}");
+    for allocations in [some, asked(exchange(2_000, 500), false), asked(exchange(2_000, 500), true)] {
+        let tree = allocations.tree(What::Growth, cut());
+        let growth = allocations.top(by_size(GroupBy::Line)).growth.bytes;
+        assert_eq!(tree.total.bytes + tree.shrunk_bytes, growth, "{tree:?}");
+        let profile = profile(&allocations);
+        assert_eq!((profile.total.bytes, profile.shrunk_bytes), (tree.total.bytes, tree.shrunk_bytes));
+    }
+}
