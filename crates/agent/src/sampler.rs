@@ -363,6 +363,43 @@ mod tests {
         assert!(covered(1) >= 175, "{}", covered(1));
     }
 
+    /// Samples that live, of a program that always holds 5,000 blocks of 200 bytes and replaces the oldest: at a fixed
+    /// moment, and the most at any moment while each is replaced twenty times.
+    fn held(seed: u64) -> (usize, usize) {
+        let mut random = Random::new(seed);
+        let mut left = distance(random.next(), INTERVAL);
+        let mut held = std::vec![false; 5_000];
+        let (mut live, mut fixed, mut most) = (0, 0, 0);
+        for round in 0..21 {
+            for slot in &mut held {
+                left -= 200;
+                let is_sampled = left < 0;
+                if is_sampled {
+                    left = distance(random.next(), INTERVAL);
+                }
+                live = live + usize::from(is_sampled) - usize::from(core::mem::replace(slot, is_sampled));
+                most = most.max(live);
+            }
+            fixed = if round == 10 { live } else { fixed };
+        }
+        (fixed, most)
+    }
+
+    #[test]
+    fn highest_of_estimates_reads_high() {
+        let all: std::vec::Vec<(usize, usize)> = (1..=SEEDS).map(held).collect();
+        let p = probability(200, INTERVAL);
+        let bytes = |samples: usize| samples as f64 * 200.0 / p;
+        let error = |samples: usize| 1.645 * (samples as f64 * (1.0 - p)).sqrt() * 200.0 / p;
+        let fixed = mean(all.iter().map(|(fixed, _)| bytes(*fixed)));
+        assert!((fixed / 1e6 - 1.0).abs() < 0.05, "unbiased where the moment is given: {fixed}");
+        let most = mean(all.iter().map(|(_, most)| bytes(*most)));
+        assert!(most > 1.4e6, "{most}");
+        let covers = |(_, most): &&(usize, usize)| bytes(*most) - error(*most) <= 1e6;
+        let covered = all.iter().filter(covers).count();
+        assert!(covered < 40, "the stated interval of the most holds the truth {covered} times of {SEEDS}");
+    }
+
     #[test]
     fn thinned_samples_are_samples_at_the_larger_interval() {
         let larger = 4 * INTERVAL;

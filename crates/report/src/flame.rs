@@ -191,7 +191,8 @@ fn total(profile: &StackProfile) -> String {
     let n = n_of(profile.total.count.max(0) as u64, "block");
     let cost =
         profile.recording.cost.hook_share.map(|share| format!(", {} of the time in hooks", percent(share)));
-    format!("{} in {n}, {how}{}{lost}", estimated(&profile.total), cost.unwrap_or_default())
+    let high = if doubt.peak_reads_high { " (reads high)" } else { "" };
+    format!("{}{high} in {n}, {how}{}{lost}", estimated(&profile.total), cost.unwrap_or_default())
 }
 
 /// The program's own code stands out; packages, the library, native code and what is no code stay apart.

@@ -120,6 +120,9 @@ pub struct RecordingDoubt {
     pub n_records: u64,
     /// Whether figures are estimates with an error.
     pub is_estimated: bool,
+    /// Whether a high-water mark in the answer is that of an estimate: the highest of estimates reads high, by more than
+    /// their errors.
+    pub peak_reads_high: bool,
     /// Faults of the agent, and what was lost from the file.
     pub notes: Vec<String>,
 }

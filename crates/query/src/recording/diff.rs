@@ -44,8 +44,8 @@ pub fn diff(
     let n_rows = rows.len() as u64;
     rows.truncate(limit);
     DiffAnswer {
-        before: before.recorded(before.span_of(what), all_before.n_records),
-        after: after.recorded(after.span_of(what), all_after.n_records),
+        before: before.weighed_of(what, all_before.n_records),
+        after: after.weighed_of(what, all_after.n_records),
         what: what.name().to_owned(),
         by: by_name(by).to_owned(),
         total_before: estimate(all_before),

@@ -98,6 +98,18 @@ impl Allocations {
         }
     }
 
+    /// Whether live memory is that of a process's high-water mark.
+    fn is_of_a_mark(&self) -> bool {
+        self.selection.tasks(&self.recording).any(|(at, _)| self.span.moments[at] == Moment::Peak)
+    }
+
+    /// The head of an answer that tells of peaks besides.
+    pub(super) fn recorded_with_peaks(&self, span: &Span, n_records: i64) -> Recorded {
+        let mut about = self.recorded(span, n_records);
+        about.doubt.peak_reads_high = about.doubt.is_estimated;
+        about
+    }
+
     fn filters(&self) -> Vec<String> {
         let pids: Vec<String> = self.options.processes.iter().map(u32::to_string).collect();
         let processes = (!pids.is_empty()).then(|| format!("process {}", pids.join(" or ")));
@@ -173,6 +185,7 @@ impl Allocations {
             reentered: self.sum("reentered").unwrap_or(0),
             n_records: n_records.max(0) as u64,
             is_estimated,
+            peak_reads_high: is_estimated && self.is_of_a_mark(),
             notes: faults.chain(lost.map(|loss| format!("at byte {}: {}", loss.offset, loss.what))).collect(),
         }
     }

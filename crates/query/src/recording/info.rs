@@ -14,7 +14,7 @@ use crate::QueryError;
 pub fn recording_info(recording: Recording, options: AllocationOptions) -> Result<RecordingInfo, QueryError> {
     let allocations = Allocations::new(recording, options)?;
     let recording = &allocations.recording;
-    let mut about = allocations.recorded(&allocations.whole, 0);
+    let mut about = allocations.recorded_with_peaks(&allocations.whole, 0);
     about.window.live = "over time".to_owned();
     Ok(RecordingInfo {
         recording: about,

@@ -19,7 +19,7 @@ impl Allocations {
         let mut stacks: Vec<u32> = sites.iter().map(|site| site.node).collect();
         stacks.dedup();
         StatsAnswer {
-            recording: self.recorded(&self.whole, all.allocated.n_records),
+            recording: self.recorded_with_peaks(&self.whole, all.allocated.n_records),
             live: estimate(all.live),
             allocated: estimate(all.allocated),
             temporary: estimate(all.temporary),

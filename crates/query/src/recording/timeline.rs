@@ -14,7 +14,7 @@ impl Allocations {
         let span = self.up_to_the_end();
         let points: Vec<TimelinePoint> =
             series(&self.recording, &self.selection, &span, n_max).iter().map(point).collect();
-        let mut recording = self.recorded(&span, 0);
+        let mut recording = self.recorded_with_peaks(&span, 0);
         recording.window.live = "over time".to_owned();
         TimelineAnswer {
             recording,

@@ -60,6 +60,7 @@ impl Allocations {
         let mut about = self.recorded(self.span_of(what), n_records);
         if let Some(peak) = self.highest().filter(|_| what == What::Peak) {
             about.window.to_seconds = peak.t_ns as f64 / 1e9;
+            about.doubt.peak_reads_high = about.doubt.is_estimated;
             about.window.live = if peak.is_mark() { "peak" } else { "fullest border" }.to_owned();
         }
         about

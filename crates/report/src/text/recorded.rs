@@ -47,13 +47,14 @@ pub(crate) fn lines(about: &Recorded) -> Vec<String> {
     let mut lines = vec![what(about), processes(about)];
     lines.extend(aside(about));
     lines.extend(error_bars(about));
+    lines.extend(peaks(about));
     lines.extend(cost(about));
     lines
 }
 
 /// The doubt alone, without what was recorded.
 pub(super) fn doubt(about: &Recorded, style: &Style) -> String {
-    let lines = error_bars(about).into_iter().chain(cost(about));
+    let lines = error_bars(about).into_iter().chain(peaks(about)).chain(cost(about));
     lines.map(|line| style.dim(&line) + "\n").collect::<String>() + &lost(about, style)
 }
 
@@ -61,6 +62,15 @@ fn error_bars(about: &Recorded) -> Option<String> {
     (about.doubt.is_estimated && about.doubt.n_records > 0).then(|| {
         let n = n_of(about.doubt.n_records, "sample");
         format!("± is half the 90 % interval of an estimate; this one stands on {n}")
+    })
+}
+
+/// The error bar of a peak does not hold what was.
+fn peaks(about: &Recorded) -> Option<String> {
+    about.doubt.peak_reads_high.then(|| {
+        "a peak is the moment at which the estimate was highest, so it reads high: by more than the error bar where \
+         blocks come and go"
+            .to_owned()
     })
 }
 

@@ -237,6 +237,42 @@ fn the_peak_of_a_window_is_told_from_the_high_water_mark() {
     check("peak_window.txt", &text::top(&answer, &style()));
 }
 
+/// Sums over sets that do not depend on the draw are unbiased; the moment of a peak depends on it.
+#[test]
+fn the_peak_of_estimates_is_said_to_read_high() {
+    let half = || AllocationOptions { to: Some(Time::Part(0.5)), ..AllocationOptions::default() };
+    let told = |open: fn(AllocationOptions) -> Allocations, recording| {
+        let story = || open(half());
+        let info = recording_info(recording, AllocationOptions::default()).expect("it has processes");
+        let profile = story().profile(What::Peak, Detail::Line);
+        [
+            text::top(&story().peak(by_size(GroupBy::Line)), &style()),
+            text::tree(&story().tree(What::Peak, cut()), &style()),
+            text::diff(&diff(&story(), &story(), What::Peak, (GroupBy::Line, 5)), &style()),
+            text::stats(&story().stats(), &style()),
+            text::timeline(&story().timeline(5), &style()),
+            text::recording_info(&info, &style()),
+            flame(&profile, FlameDirection::Up).expect("something was live"),
+            page("<svg/>", &profile),
+        ]
+    };
+    for text in told(sampled, story::sampled_recording()) {
+        assert!(text.contains("reads high"), "{text}");
+    }
+    for text in told(exact, story::recording()) {
+        assert!(!text.contains("reads high"), "{text}");
+    }
+    let story = sampled(half());
+    let live = story.top(by_size(GroupBy::Line));
+    assert!(!live.recording.doubt.peak_reads_high && !text::top(&live, &style()).contains("reads high"));
+    let peak = json::to_text(&story.peak(by_size(GroupBy::Line)));
+    assert!(peak.contains("\"peak_reads_high\": true"), "{peak}");
+    check(
+        "peak_sampled.txt",
+        &text::top(&sampled(AllocationOptions::default()).peak(by_size(GroupBy::Line)), &style()),
+    );
+}
+
 #[test]
 fn parquet_is_read_back() {
     use parquet::file::reader::{FileReader, SerializedFileReader};

@@ -109,12 +109,16 @@ pub(crate) fn exact(options: AllocationOptions) -> Allocations {
     Allocations::new(recording(), options).expect("it has processes")
 }
 
-/// The service, as its samples would stand for it.
-pub(crate) fn sampled(options: AllocationOptions) -> Allocations {
+/// The recording, sampled.
+pub(crate) fn sampled_recording() -> Recording {
     let take =
         |b: &mut RecordingBuilder, task: u16, site: Site, size: u64| b.sample(task, site, (size, INTERVAL));
-    let recording = with_status(run(RecordingBuilder::sampled(INTERVAL), &take));
-    Allocations::new(recording, options).expect("it has processes")
+    with_status(run(RecordingBuilder::sampled(INTERVAL), &take))
+}
+
+/// The service, as its samples would stand for it.
+pub(crate) fn sampled(options: AllocationOptions) -> Allocations {
+    Allocations::new(sampled_recording(), options).expect("it has processes")
 }
 
 /// Names as an attacker would choose them.
