@@ -71,6 +71,7 @@ fn first_line(answer: &TopAnswer, style: &Style) -> String {
     let place = style.strong(&label(&row.place));
     match answer.sort.as_str() {
         "growth" if row.growth.bytes > 0 => growth_line(answer, row, &place),
+        "growth" => format!("nothing grew; {total} live {}\n", when(&answer.recording)),
         "rate" => format!(
             "{place} allocates most: {}, {} of all\n",
             per_second(row.bytes_per_second),
@@ -94,13 +95,15 @@ fn first_line(answer: &TopAnswer, style: &Style) -> String {
 
 fn growth_line(answer: &TopAnswer, row: &TopRow, place: &str) -> String {
     let window = &answer.recording.window;
-    let all = if answer.growth.bytes > 0 {
+    // Where other places shrank, the whole may be less than its part.
+    let all = if answer.growth.bytes >= row.growth.bytes {
         format!(", {} of all growth", share(row.growth.bytes, answer.growth.bytes))
     } else {
         String::new()
     };
     format!(
-        "{place} grew most: {} in {}{all}\n",
+        "{place} grew most{}: {} in {}{all}\n",
+        if row.growth.bytes <= row.growth.bytes_error { ", if any place did" } else { "" },
         estimated_change(&row.growth),
         duration(window.to_seconds - window.from_seconds)
     )

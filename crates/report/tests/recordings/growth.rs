@@ -6,8 +6,8 @@ use super::{by_size, column, cut};
 use heapray_capture::Recording;
 use heapray_capture::synthetic::RecordingBuilder;
 use heapray_query::answer::StackProfile;
-use heapray_query::{AllocationOptions, Allocations, Detail, GroupBy, Time, What};
-use heapray_report::{FlameDirection, flame, format, text};
+use heapray_query::{AllocationOptions, Allocations, Detail, GroupBy, Time, Top, TopOrder, What};
+use heapray_report::{FlameDirection, Style, flame, format, text};
 use heapray_wire::NO_NODE;
 use heapray_wire::allocator::{MALLOC, PYTHON_OBJECT};
 
@@ -87,4 +87,22 @@ fn what_a_tree_leaves_out_is_all_that_shrank() {
         let profile = profile(&allocations);
         assert_eq!((profile.total.bytes, profile.shrunk_bytes), (tree.total.bytes, tree.shrunk_bytes));
     }
+}
+
+/// What `top --sort growth` says first.
+fn headline(recording: Recording) -> String {
+    let top = Top { order: TopOrder::Growth, ..by_size(GroupBy::Line) };
+    let said = text::top(&asked(recording, false).top(top), &Style::default());
+    said.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_grew_most_is_said_only_where_something_did() {
+    assert_eq!(headline(exchange(9_000, 0)), "nothing grew; 9 kB live at 3.0 s");
+    assert_eq!(
+        headline(exchange(12_000, 0)),
+        "loop (/srv/x.py:19) grew most: +3 kB in 2.0 s, 100 % of all growth"
+    );
+    // All together grew less than the place that grew most.
+    assert_eq!(headline(exchange(12_000, 500)), "loop (/srv/x.py:19) grew most: +3 kB in 2.0 s");
 }
