@@ -294,15 +294,21 @@ fn busy_processes_wait_for_nobody_while_the_recording_ends() {
 
 #[test]
 fn a_killed_collector_leaves_nothing_in_children_either() {
-    // Also in the middle of coming into the child.
-    for (python, waits) in outer_pythons().into_iter().flat_map(|python| [(python, true), (python, false)]) {
+    // Also in the middle of coming into the child, and of taking the agents out, one after the other.
+    let moments = [(true, false), (false, false), (true, true)];
+    let all = outer_pythons().into_iter().flat_map(|python| moments.map(|moment| (python, moment)));
+    for (python, (is_in, is_leaving)) in all {
         let (mut scene, child, mut attach) = family(python);
-        if waits {
+        if is_in {
             wait_for_child(&mut attach, child);
             scene.grow();
         }
+        if is_leaving {
+            attach.signal("-INT");
+        }
         attach.signal("-KILL");
-        assert_eq!(attach.end().0, None, "{}", scene.name);
+        let status = attach.end().0;
+        assert!(status.is_none() || is_leaving, "{}: {status:?}", scene.name);
         for pid in [scene.target.pid(), child] {
             let detached = heapray(["detach", &pid.to_string()]);
             let is_gone = detached.status == Some(0) || detached.stderr.contains("is not being recorded");
