@@ -15,6 +15,8 @@ pub(crate) struct Libraries {
     pub(crate) count: String,
     /// To load and unload.
     pub(crate) plugin: String,
+    /// Processes that never see Python.
+    pub(crate) forked: String,
     /// Pools of threads that never see Python.
     pub(crate) pools: String,
     /// A parallel region of OpenMP.
@@ -37,12 +39,24 @@ pub(crate) fn libraries() -> &'static Libraries {
             compile(name, options, &to);
             to.into_os_string().into_string().expect("the temporary folder is UTF-8")
         };
-        let [blocks, count, plugin, pools, through] =
-            ["blocks", "count", "plugin", "pools", "through"].map(|name| built(name, name, &["-pthread"]));
+        let [blocks, count, forked, plugin, pools, through] =
+            ["blocks", "count", "forked", "plugin", "pools", "through"]
+                .map(|name| built(name, name, &["-pthread"]));
         let openmp = built("openmp", "openmp", &["-fopenmp"]);
         let (lined, lined_packed) =
             (built("lined", "lined", &["-g"]), built("lined_packed", "lined", &["-g", "-gz"]));
-        Libraries { _folder: folder, blocks, count, plugin, pools, openmp, through, lined, lined_packed }
+        Libraries {
+            _folder: folder,
+            blocks,
+            count,
+            forked,
+            plugin,
+            pools,
+            openmp,
+            through,
+            lined,
+            lined_packed,
+        }
     })
 }
 

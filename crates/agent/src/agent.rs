@@ -30,6 +30,8 @@ pub(crate) struct Agent {
     pub(crate) slot_idx: u32,
     /// The mark of the fork that is going on, 0 none.
     pub(crate) fork_mark: u64,
+    /// What a child of that fork takes over.
+    heritage: Heritage,
     window: Option<Window>,
     /// The heartbeat at which there is nothing to be done.
     beat: u64,
@@ -49,6 +51,27 @@ pub(crate) struct Agent {
     next_mapping: usize,
 }
 
+/// What a forked process takes over from its parent's slot. It is read before the fork: a parent that ends at once gives its slot
+/// to others before its child comes to look.
+#[derive(Clone, Copy)]
+pub(crate) struct Heritage {
+    pub(crate) generation: u32,
+    pub(crate) python_hex: u32,
+    pub(crate) objects: u32,
+}
+
+impl Heritage {
+    const NONE: Heritage = Heritage { generation: 0, python_hex: 0, objects: 0 };
+
+    fn of_header() -> Heritage {
+        Heritage {
+            generation: header().generation.load(Relaxed),
+            python_hex: header().python_hex.load(Relaxed),
+            objects: header().objects.load(Relaxed),
+        }
+    }
+}
+
 impl Agent {
     /// Before the start.
     pub(crate) const fn new() -> Agent {
@@ -57,6 +80,7 @@ impl Agent {
             stacks: Stacks::new(),
             slot_idx: 0,
             fork_mark: 0,
+            heritage: Heritage::NONE,
             window: None,
             beat: 0,
             seen_beat: 0,
@@ -342,6 +366,13 @@ impl Agent {
         self.fork_mark = self.n_marks;
         self.ring.push(&[forking(self.fork_mark)], Rank::Vital);
         header().n_events.store(self.n_events, Release);
+        self.heritage = Heritage::of_header();
+    }
+
+    /// What a child takes over, which has this state from its parent.
+    pub(crate) fn heritage(&self) -> Heritage {
+        // A fork that was not seen left none.
+        if self.fork_mark == 0 { Heritage::of_header() } else { self.heritage }
     }
 }
 

@@ -70,8 +70,7 @@ pub(crate) fn set_up_child(agent: &mut Agent) -> bool {
     if control_addr == 0 || control().stop.load(Acquire) != 0 {
         return false;
     }
-    let (parent_slot, parent_generation) = (agent.slot_idx, header().generation.load(Relaxed));
-    let (python, objects) = (header().python_hex.load(Relaxed), header().objects.load(Relaxed));
+    let (parent_slot, heritage) = (agent.slot_idx, agent.heritage());
     let Some((idx, claim)) = claim_slot(control_addr) else { return false };
     if !map_slot_over(control_addr, idx, slot_addr) {
         claim.state.store(SLOT_FREE, Release);
@@ -79,10 +78,10 @@ pub(crate) fn set_up_child(agent: &mut Agent) -> bool {
     }
     header().generation.store(claim.generation.load(Relaxed), Relaxed);
     header().parent_slot.store(parent_slot, Relaxed);
-    header().parent_generation.store(parent_generation, Relaxed);
+    header().parent_generation.store(heritage.generation, Relaxed);
     header().fork_mark.store(core::mem::take(&mut agent.fork_mark), Relaxed);
-    header().python_hex.store(python, Relaxed);
-    header().objects.store(objects, Relaxed);
+    header().python_hex.store(heritage.python_hex, Relaxed);
+    header().objects.store(heritage.objects, Relaxed);
     header().hooked.store(1, Relaxed);
     agent.begin(idx as u32, slot_addr);
     sampler::restart();
