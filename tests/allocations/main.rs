@@ -10,6 +10,7 @@ mod native_stacks;
 mod asked_by_process;
 mod attach;
 mod borders;
+mod daemons;
 mod endings;
 mod frees;
 mod full_disk;

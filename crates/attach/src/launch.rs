@@ -19,6 +19,8 @@ use crate::preload::PreloadFile;
 use crate::shared::SharedFile;
 
 const PRELOAD_VARIABLE: &str = "LD_PRELOAD";
+/// SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+const ENDING_SIGNALS: [i32; 4] = [1, 2, 3, 15];
 const SIGCHLD: i32 = 17;
 const SIGCONT: i32 = 18;
 const SIGTSTP: i32 = 20;
@@ -207,6 +209,21 @@ impl Launched {
             self.stop_too();
         }
         self.ending
+    }
+
+    /// Waits at most `timeout` for a signal that tells us to end, when the program has: by a key of the terminal or by anybody.
+    pub fn is_told_to_end(&mut self, timeout: Duration) -> bool {
+        // As above.
+        let _ready = heapray_linux::poll(&[self.signals.as_fd()], timeout);
+        let mut is_told = false;
+        while let Some(received) = self.signals.take() {
+            self.kept.1 += u32::from(received.signal == self.kept.0);
+            is_told |= received.signal != self.kept.0 && ENDING_SIGNALS.contains(&received.signal);
+            if [SIGTSTP, SIGTTIN, SIGTTOU].contains(&received.signal) {
+                heapray_linux::suffer(received.signal);
+            }
+        }
+        is_told
     }
 
     /// From now on `signal` is meant for us, not for the program.

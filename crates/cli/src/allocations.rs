@@ -25,7 +25,7 @@ pub(crate) struct RecordingFlags {
     /// File that `heapray run` or `heapray attach` wrote or is writing; or a process that is being recorded.
     #[arg(value_name = "FILE|PID")]
     pub(crate) target: Target,
-    /// Only this process, with what it inherited when it was forked; may be given several times, then without.
+    /// Only this process, with what it inherited when it was forked; of several, what they share counts once.
     #[arg(long, value_name = "PID")]
     pub(crate) process: Vec<u32>,
     #[command(flatten)]
@@ -242,6 +242,12 @@ fn path_of_process(pid: u32) -> anyhow::Result<PathBuf> {
         );
     };
     let collector = recording.collector;
+    if recording.is_finished {
+        bail!(
+            "process {pid} is not being recorded any more: process {collector} has finished its recording; ask that by \
+             its file"
+        );
+    }
     let directory = format!("/proc/{collector}/fd");
     let open = std::fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);
     let mut files: Vec<PathBuf> = open.map(|entry| entry.path()).collect();
@@ -249,8 +255,8 @@ fn path_of_process(pid: u32) -> anyhow::Result<PathBuf> {
     let is_file = |path: &&PathBuf| path.metadata().is_ok_and(|data| data.is_file());
     let Some(found) = files.iter().filter(is_file).find(|path| is_recording(path)) else {
         bail!(
-            "cannot find the file of the recording of process {pid}: process {collector} writes it, maybe of another \
-             user or pid namespace; name the file instead"
+            "cannot find the file of the recording of process {pid}: process {collector} writes it, of another user or \
+             pid namespace, or was killed; name the file instead"
         );
     };
     // Its name, where it has one still; else the open file itself.
@@ -261,7 +267,8 @@ fn path_of_process(pid: u32) -> anyhow::Result<PathBuf> {
 /// Whether a process takes part in a recording, as far as can be seen.
 pub(crate) fn is_being_recorded(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok();
-    pid.is_some_and(|pid| matches!(heapray_attach::find_recording(pid), Ok(Some(_))))
+    let found = pid.and_then(|pid| heapray_attach::find_recording(pid).ok().flatten());
+    found.is_some_and(|recording| !recording.is_finished)
 }
 
 /// Parses a time: `30s`, `10m`, `1h`, `50%`, `-5m` (before the end).

@@ -75,6 +75,8 @@ pub struct Summary {
     pub other_pythons: u64,
     /// The recording was paused from its begin to its end.
     pub never_on: bool,
+    /// Pids of processes that ran on.
+    pub left: Vec<i32>,
 }
 
 /// A recording that is being made.
@@ -203,11 +205,15 @@ impl Drain {
         self.wait
     }
 
-    /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. `ends` says how
-    /// a process ended, by pid, where its parent knows; processes that run on have `reason`.
-    pub fn finish(mut self, reason: &str, ends: &[(i32, TaskEnd)]) -> (Summary, Option<io::Error>) {
+    /// Takes in how processes ended, by pid, where our caller has reaped them.
+    pub fn know_ends(&mut self, ends: impl IntoIterator<Item = (i32, TaskEnd)>) {
+        self.known_ends.extend(ends);
+    }
+
+    /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. Processes that run on have
+    /// `reason`.
+    pub fn finish(mut self, reason: &str) -> (Summary, Option<io::Error>) {
         self.slots.stop();
-        self.known_ends = ends.to_vec();
         self.sweep_all();
         if !self.tenants.iter().flatten().all(has_ended) {
             // Who runs on notices at its next event; what it writes meanwhile is read.
@@ -216,8 +222,12 @@ impl Drain {
         }
         for idx in 0..self.tenants.len() {
             let Some(tenant) = &self.tenants[idx] else { continue };
+            let known = self.known_end(tenant.pid);
+            if known.is_none() && !has_ended(tenant) {
+                self.ended.left.push(tenant.pid);
+            }
             let end = TaskEnd { t_ns: self.now(), reason: reason.to_owned(), code: 0 };
-            self.leave(idx, self.known_end(tenant.pid).unwrap_or(end));
+            self.leave(idx, known.unwrap_or(end));
         }
         self.end_slice();
         self.output.finish();

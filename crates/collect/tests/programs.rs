@@ -60,7 +60,7 @@ fn the_slot_of_the_program_that_runs_is_left_alone() {
         let taken: Vec<bool> = (0..3).map(|idx| is_taken(&shared, idx)).collect();
         assert_eq!(taken, times.map(|time| time == 3), "begun at {times:?}, {looks_between} looks between");
         assert_eq!(drain.pids(), [std::process::id().cast_signed()]);
-        drain.finish("stopped", &[]);
+        drain.finish("stopped");
         std::fs::remove_file(file).expect("it is there");
     }
 }

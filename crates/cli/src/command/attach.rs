@@ -170,7 +170,7 @@ impl<'a> Recording<'a> {
             Outcome::Ended => Vec::new(),
             _ => meanwhile(&mut self.drain, || detach(attached, &others)),
         };
-        let (summary, failure) = self.drain.finish("detached", &[]);
+        let (summary, failure) = self.drain.finish("detached");
         if !self.flags.record.quiet {
             let seconds = self.start.elapsed().as_secs_f64();
             to_stderr(&closing_line(&self.path, &summary, seconds));

@@ -17,11 +17,17 @@ use std::time::{Duration, Instant};
 /// How long to wait for the program's end at once when nothing is recorded any more.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Processes that are named at most.
+const SHOWN_PIDS: usize = 8;
+
 /// Options of `heapray run`.
 #[derive(Args, Debug)]
 pub(crate) struct RunFlags {
     #[command(flatten)]
     record: RecordFlags,
+    /// Stay and go on recording until the last process that the program has started is gone (a daemon's).
+    #[arg(long)]
+    until_last: bool,
     /// The program and its arguments, as in a shell.
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
@@ -87,8 +93,30 @@ impl Run<'_> {
         loop {
             let wait = self.turn();
             if let Some(ending) = self.launched.wait(wait) {
+                if self.flags.until_last {
+                    self.stay(ending);
+                }
                 self.finish("stopped", Some(ending));
                 return ending;
+            }
+        }
+    }
+
+    /// Records what the program has left behind, until that has ended too or we are told to.
+    fn stay(&mut self, ending: Ending) {
+        let Some(drain) = &mut self.recording else { return };
+        drain.know_ends(task_end(ending).map(|end| (self.launched.pid(), end)));
+        drain.round();
+        if !self.flags.record.quiet && !drain.is_deserted() {
+            to_stderr(&format!(
+                "heapray: the program has ended, what it started is recorded on ({}); end with Ctrl+C\n",
+                processes(&drain.pids())
+            ));
+        }
+        while self.recording.as_ref().is_some_and(|drain| !drain.is_deserted()) {
+            let wait = self.turn();
+            if self.launched.is_told_to_end(wait) {
+                return;
             }
         }
     }
@@ -117,16 +145,29 @@ impl Run<'_> {
 
     /// Ends the recording; the program may run on.
     fn finish(&mut self, reason: &str, ending: Option<Ending>) {
-        let Some(drain) = self.recording.take() else { return };
-        let end = ending.and_then(task_end).map(|end| (self.launched.pid(), end));
-        let (summary, failure) = drain.finish(reason, end.as_slice());
+        let Some(mut drain) = self.recording.take() else { return };
+        drain.know_ends(ending.and_then(task_end).map(|end| (self.launched.pid(), end)));
+        let (summary, failure) = drain.finish(reason);
         if let Some(error) = failure {
             let path = heapray_report::sanitize(&self.path.display().to_string());
             to_stderr(&format!("heapray: cannot write {path}: {error}; its end is missing\n"));
         } else if !self.flags.record.quiet {
             to_stderr(&closing_line(&self.path, &summary, self.start.elapsed().as_secs_f64()));
+            if let (Some(_), [_, ..]) = (ending, &summary.left[..]) {
+                to_stderr(&format!(
+                    "heapray: not recorded any more: {}; heapray run --until-last stays until all have ended\n",
+                    processes(&summary.left)
+                ));
+            }
         }
     }
+}
+
+/// Some processes in words: `process 4711`, `processes 4711, 4712`.
+fn processes(pids: &[i32]) -> String {
+    let shown: Vec<String> = pids.iter().take(SHOWN_PIDS).map(i32::to_string).collect();
+    let more = if pids.len() > SHOWN_PIDS { ", …" } else { "" };
+    format!("process{} {}{more}", if pids.len() == 1 { "" } else { "es" }, shown.join(", "))
 }
 
 fn task_end(ending: Ending) -> Option<TaskEnd> {
@@ -146,6 +187,13 @@ mod tests {
         assert_eq!(name_of(&["/usr/bin/gunicorn".into(), "-w".into()]), "gunicorn");
         assert_eq!(name_of(&["a\nb".into()]), "a_b");
         assert_eq!(name_of(&[]), "");
+    }
+
+    #[test]
+    fn processes_are_named() {
+        assert_eq!(processes(&[7]), "process 7");
+        assert_eq!(processes(&[7, 8]), "processes 7, 8");
+        assert_eq!(processes(&[1; 9]), "processes 1, 1, 1, 1, 1, 1, 1, 1, …");
     }
 
     #[test]

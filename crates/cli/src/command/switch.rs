@@ -1,5 +1,6 @@
 //! `on`, `off` and `detach`: tell the heapray that records a process, from another terminal.
 
+use crate::failure::to_stderr;
 use anyhow::bail;
 use clap::Args;
 use heapray_attach::{AttachError, AttachOptions, Command, Recording, detach_agent, find_recording};
@@ -29,7 +30,11 @@ pub(crate) fn switch(flags: &SwitchFlags, on: bool) -> anyhow::Result<()> {
         bail!("cannot switch the recording of process {}: its recording has ended", flags.pid);
     }
     recording.ask(if on { Command::On } else { Command::Off })?;
-    wait(flags, PATIENCE, |recording| recording.is_none_or(|recording| recording.is_on == on))
+    wait(flags, PATIENCE, |recording| recording.is_none_or(|recording| recording.is_on == on))?;
+    let (was, now) = (recording.is_on, if on { "on" } else { "off" });
+    let already = if was == on { " already" } else { "" };
+    to_stderr(&format!("heapray: the recording of process {} is {now}{already}\n", flags.pid));
+    Ok(())
 }
 
 /// Ends the recording: `attach` takes its agent out, `run` stops to record. Takes out an agent that was left behind.
