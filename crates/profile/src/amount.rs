@@ -5,8 +5,9 @@ use std::ops::{AddAssign, Neg};
 
 /// Half width of a 90 % interval in standard deviations, as `leaks` gives intervals too.
 const NORMAL_90: f64 = 1.644_853_6;
-/// A live sample stands for at least one block; less is what remains of sums in floating point.
+/// A live sample stands for at least one block; less, of hardly any bytes, is what remains of sums in floating point.
 const COUNT_MIN: f64 = 0.5;
+const BYTES_MIN: f64 = 16.0;
 
 /// Blocks and bytes. Sums of independent samples: variances add up, and go when the same samples are taken away.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,16 +37,21 @@ impl Amount {
 
     /// As something that is: nothing below zero, no dust of floating point.
     pub fn settled(self) -> Self {
-        if self.count < COUNT_MIN {
+        if self.count < COUNT_MIN && self.bytes < BYTES_MIN {
             return Self::default();
         }
         Self {
             n_records: self.n_records.max(0),
-            count: self.count,
+            count: self.count.max(0.0),
             bytes: self.bytes.max(0.0),
             count_variance: self.count_variance.max(0.0),
             bytes_variance: self.bytes_variance.max(0.0),
         }
+    }
+
+    /// Whether it is no more than another, but for dust.
+    pub(crate) fn is_at_most(self, other: Self) -> bool {
+        self.count < other.count + COUNT_MIN && self.bytes < other.bytes + BYTES_MIN
     }
 
     /// A part of it, 0 to 1.

@@ -4,7 +4,9 @@
 //! died are those of `L(from)` that were freed in it. Survivors and died share no sample, so the variance of the
 //! growth is the sum of theirs, while samples that were freed again take their variance with them.
 
-use crate::births::{Births, Parts};
+use crate::births::{Births, Entry, Parts};
+use crate::heirs::Heirs;
+use crate::moment::end_ns;
 use crate::span::{peak_slice, slice_at, time_of};
 use crate::{Amount, Moment, Selection, Span};
 use heapray_capture::{Recording, Task};
@@ -109,9 +111,12 @@ struct Sums<'a> {
     recording: &'a Recording,
     selection: &'a Selection,
     span: &'a Span,
+    heirs: Heirs<'a>,
     /// The first slice behind each point of the trend.
     points: [u32; TREND_POINTS],
     sites: Sites,
+    /// By site: blocks from before the span that one process took over from another within it.
+    passed_on: HashMap<(u32, u8), Amount>,
 }
 
 /// One process within the span.
@@ -124,6 +129,16 @@ struct Life<'a> {
     limit: u32,
     /// Which blocks were inherited.
     births: Births,
+    /// Those of them that count, and since when.
+    entries: Vec<Entry>,
+}
+
+impl Life<'_> {
+    /// Whether inherited blocks of a birth that count since a boundary are survivors of the span: born in it, and not counted at
+    /// its begin.
+    fn survives(&self, birth: u32, since: u32) -> bool {
+        birth >= self.from && since > self.from
+    }
 }
 
 impl<'a> Sums<'a> {
@@ -134,7 +149,10 @@ impl<'a> Sums<'a> {
             let at = recording.slice_times.partition_point(|(_, end)| *end as f64 <= t + 0.5) as u32;
             if i + 1 == TREND_POINTS { span.to } else { at.clamp(span.from, span.to) }
         });
-        Self { recording, selection, span, points, sites: Sites::default() }
+        let gone_ns =
+            |at: usize, task: &Task| (span.moments[at] == Moment::Gone).then(|| end_ns(recording, task));
+        let heirs = Heirs::new(recording, selection, &gone_ns);
+        Self { recording, selection, span, heirs, points, sites: Sites::default(), passed_on: HashMap::new() }
     }
 
     fn task(&mut self, at: usize, task: &Task) {
@@ -158,30 +176,25 @@ impl<'a> Sums<'a> {
             Moment::Peak => peak_slice(self.recording, at),
             Moment::Gone => self.span.to,
         };
-        Life {
-            task,
-            moment,
-            from: self.span.from.min(limit),
-            limit,
-            births: Births::new(self.recording, task),
-        }
+        let births = Births::new(self.recording, task, self.heirs.turns(at));
+        let mut entries = births.entries(task);
+        entries.retain(|entry| entry.since <= limit && self.selection.has(entry.node, entry.allocator));
+        Life { task, moment, from: self.span.from.min(limit), limit, births, entries }
     }
 
-    /// Everything that happened before the span, and what was inherited, once for each block.
+    /// Everything that happened before the span, and what was inherited and counts by then, once for each block.
     fn each_before(&self, life: &Life<'_>, each: &mut dyn FnMut(u32, u8, Amount)) {
         let selection = self.selection;
-        if selection.counts_inherited() {
-            let inherited = life.task.inherited.iter().flat_map(|inherited| &inherited.rows);
-            for row in inherited.filter(|row| selection.has(row.node, row.allocator)) {
-                each(row.node, row.allocator, row.into());
-            }
+        for entry in life.entries.iter().filter(|entry| entry.since <= life.from) {
+            each(entry.node, entry.allocator, entry.amount);
         }
         for slice in life.task.slices.iter().take_while(|slice| slice.index < life.from) {
             for row in slice.allocs.iter().filter(|row| selection.has(row.node, row.allocator)) {
                 each(row.node, row.allocator, row.into());
             }
             for row in &slice.frees {
-                self.parts(life, row).each().for_each(|amount| each(row.node, row.allocator, -amount));
+                let parts = self.parts(life, row, slice.index);
+                parts.each().for_each(|amount| each(row.node, row.allocator, -amount));
             }
         }
     }
@@ -198,6 +211,7 @@ impl<'a> Sums<'a> {
 
     /// Slices of the span: what was allocated, and up to the process's moment what lives.
     fn within(&mut self, life: &Life<'_>) {
+        self.enter(life);
         // The slice of a high-water mark is allocated from, but what lives is told by the mark. Where the user named no end, what was
         // allocated behind the moment counts too.
         let is_asked = self.span.to_asked;
@@ -223,10 +237,27 @@ impl<'a> Sums<'a> {
         }
     }
 
+    /// Inherited blocks that begin to count within the span.
+    fn enter(&mut self, life: &Life<'_>) {
+        for entry in life.entries.iter().filter(|entry| entry.since > life.from) {
+            let point = self.point(entry.since - 1);
+            let site = self.sites.at(entry.node, entry.allocator);
+            site.trend[point] += entry.amount.bytes;
+            if !matches!(life.moment, Moment::Boundary(_)) {
+                continue;
+            }
+            if life.survives(entry.birth, entry.since) {
+                site.survivors += entry.amount;
+            } else {
+                *self.passed_on.entry((entry.node, entry.allocator)).or_default() += entry.amount;
+            }
+        }
+    }
+
     /// One row of frees within the span; at a point of the trend, unless the high-water mark tells what lives.
     fn freed(&mut self, life: &Life<'_>, (slice, row): (u32, &LiveRow), point: Option<usize>) {
-        let parts = self.parts(life, row);
-        if parts == Parts::default() {
+        let parts = self.parts(life, row, slice);
+        if parts.each().next().is_none() {
             return;
         }
         let site = self.sites.at(row.node, row.allocator);
@@ -245,7 +276,15 @@ impl<'a> Sums<'a> {
                 site.survivors += -amount;
             }
         }
-        parts.inherited.into_iter().for_each(|amount| site.died += amount);
+        if let Some(amount) = parts.inherited {
+            if life.survives(row.birth, parts.since) {
+                site.survivors += -amount;
+            } else if parts.since > life.from {
+                *self.passed_on.entry((row.node, row.allocator)).or_default() += -amount;
+            } else {
+                site.died += amount;
+            }
+        }
     }
 
     /// The high-water mark says what lives; what lived before and is not in it died.
@@ -253,8 +292,8 @@ impl<'a> Sums<'a> {
         self.leave(life);
         let point = self.point(life.limit);
         for row in life.task.peak.iter().flat_map(|peak| &peak.rows) {
-            let parts = self.parts(life, row);
-            if parts == Parts::default() {
+            let parts = self.parts(life, row, life.limit);
+            if parts.each().next().is_none() {
                 continue;
             }
             let site = self.sites.at(row.node, row.allocator);
@@ -266,7 +305,15 @@ impl<'a> Sums<'a> {
                     site.survivors += amount;
                 }
             }
-            parts.inherited.into_iter().for_each(|amount| site.died += -amount);
+            if let Some(amount) = parts.inherited {
+                if life.survives(row.birth, parts.since) {
+                    site.survivors += amount;
+                } else if parts.since > life.from {
+                    *self.passed_on.entry((row.node, row.allocator)).or_default() += amount;
+                } else {
+                    site.died += -amount;
+                }
+            }
         }
     }
 
@@ -280,6 +327,9 @@ impl<'a> Sums<'a> {
             site.trend[point] -= amount.bytes;
         });
         self.sites = sites;
+        for entry in life.entries.iter().filter(|entry| entry.since > life.from) {
+            self.sites.at(entry.node, entry.allocator).trend[point] -= entry.amount.bytes;
+        }
         for slice in &life.task.slices {
             if slice.index < life.from || slice.index >= life.limit {
                 continue;
@@ -288,7 +338,7 @@ impl<'a> Sums<'a> {
                 self.sites.at(row.node, row.allocator).trend[point] -= row.bytes;
             }
             for row in &slice.frees {
-                for amount in self.parts(life, row).each() {
+                for amount in self.parts(life, row, slice.index).each() {
                     self.sites.at(row.node, row.allocator).trend[point] += amount.bytes;
                 }
             }
@@ -305,28 +355,33 @@ impl<'a> Sums<'a> {
         self.points.partition_point(|behind| *behind <= slice).min(TREND_POINTS - 1)
     }
 
-    /// The parts of a row that count: selected, and inherited ones only where no parent counts them already.
-    fn parts(&self, life: &Life<'_>, row: &LiveRow) -> Parts {
+    /// The parts of a row of a slice that count: selected, and inherited ones only where no other process answers for them.
+    fn parts(&self, life: &Life<'_>, row: &LiveRow, slice: u32) -> Parts {
         if !self.selection.has(row.node, row.allocator) {
             return Parts::default();
         }
-        let parts = life.births.split(row);
-        let inherited = parts.inherited.filter(|_| self.selection.counts_inherited());
-        Parts { inherited, ..parts }
+        life.births.split(row, slice)
     }
 
     fn finish(self) -> Vec<Site> {
         let mut rows = self.sites.finish();
         for site in &mut rows {
-            settle(&mut site.figures);
+            let passed_on = self.passed_on.get(&(site.node, site.allocator));
+            settle(&mut site.figures, passed_on.copied().unwrap_or_default());
         }
         rows.retain(|site| site.figures != Figures::default());
         rows
     }
 }
 
-/// Turns sums of steps into states.
-fn settle(figures: &mut Figures) {
+/// Turns sums of steps into states. What was passed on did not die in the process that held it before, unless that had freed more:
+/// then it was counted nowhere at the begin, and came within the span.
+fn settle(figures: &mut Figures, passed_on: Amount) {
+    if passed_on.is_at_most(figures.died) {
+        figures.died += -passed_on;
+    } else {
+        figures.survivors += passed_on;
+    }
     let mut live = figures.before;
     live += figures.survivors;
     live += -figures.died;

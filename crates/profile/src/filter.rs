@@ -9,7 +9,8 @@ use wildmatch::WildMatch;
 /// What a user asked for. An empty list lets everything pass; several patterns of one list are alternatives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these processes, by their positions among the recording's tasks; one alone with what it inherited when it was forked.
+    /// Only these processes, by their positions among the recording's tasks; one alone with what it inherited when it was forked, of
+    /// several what they share counts once.
     pub tasks: Vec<usize>,
     /// Thread names or ids.
     pub threads: Vec<String>,
@@ -103,8 +104,8 @@ impl Selection {
             && self.passes.as_ref().is_none_or(|passes| passes.get(node as usize).copied().unwrap_or(false))
     }
 
-    /// Whether blocks that a process inherited count: only where one process is looked at, else they would twice.
-    pub fn counts_inherited(&self) -> bool {
+    /// Whether one process was named, to be looked at by itself.
+    pub fn is_one_process(&self) -> bool {
         self.tasks.len() == 1
     }
 

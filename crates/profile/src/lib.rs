@@ -8,6 +8,7 @@ mod births;
 mod figures;
 mod filter;
 mod group;
+mod heirs;
 mod moment;
 mod paths;
 mod peak;

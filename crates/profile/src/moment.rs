@@ -7,6 +7,7 @@
 //! A process that ended before the others holds nothing, unless it ended with them: while the whole tree was shut down.
 
 use crate::Selection;
+use crate::heirs::{Heirs, Turns};
 use crate::span::slice_at;
 use heapray_capture::{Recording, Task};
 use heapray_wire::TaskEnd;
@@ -33,20 +34,17 @@ pub enum Moment {
 /// The moment of each task of a recording, for the end of it all.
 pub(crate) fn last_moments(recording: &Recording, selection: &Selection) -> Vec<Moment> {
     let shutdown = shutdown_ns(recording);
-    let alone = selection.counts_inherited() || recording.tasks.len() == 1;
-    let moment = |task: &Task| {
-        let ended = end_ns(recording, task);
+    let alone = selection.is_one_process() || recording.tasks.len() == 1;
+    let is_gone = |task: &Task| {
         // What it held went with its old program; the new one is a task of its own.
         let is_replaced = task.end.as_ref().is_some_and(|end| end.reason == TaskEnd::EXEC);
-        if is_replaced && !alone {
-            return Moment::Gone;
-        }
-        if !alone && has_ended(task) && ended <= shutdown {
-            return Moment::Gone;
-        }
-        last_moment(recording, task, selection)
+        !alone && (is_replaced || has_ended(task) && end_ns(recording, task) <= shutdown)
     };
-    recording.tasks.iter().map(moment).collect()
+    let heirs = Heirs::new(recording, selection, &|_, task| is_gone(task).then(|| end_ns(recording, task)));
+    let moment = |(at, task): (usize, &Task)| {
+        if is_gone(task) { Moment::Gone } else { last_moment(recording, task, (selection, &heirs.turns(at))) }
+    };
+    recording.tasks.iter().enumerate().map(moment).collect()
 }
 
 /// Behind which moment processes end because all do: at most a tail before the end, and no sooner than the last start of a process. The
@@ -61,7 +59,7 @@ fn shutdown_ns(recording: &Recording) -> u64 {
 }
 
 /// Whether a process ended, and not only its recording.
-fn has_ended(task: &Task) -> bool {
+pub(crate) fn has_ended(task: &Task) -> bool {
     task.end.as_ref().is_some_and(|end| end.reason != "detached" && end.reason != "stopped")
 }
 
@@ -79,15 +77,16 @@ fn tail(life_ns: u64) -> u64 {
     ((life_ns as f64 * TAIL_PART) as u64).clamp(TAIL_NS_MIN, TAIL_NS_MAX)
 }
 
-fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Moment {
+fn last_moment(recording: &Recording, task: &Task, (selection, turns): (&Selection, &Turns)) -> Moment {
     let last = task.slices.last_index().map_or(0, |last| last + 1);
+    let end_boundary = last.max(slice_at(recording, end_ns(recording, task)) + 1);
     let Some(end) = &task.end else { return Moment::Boundary(recording.slice_times.len() as u32) };
     // A number below -1 says within which slice it began.
     let within = |told: i64| (-2_i64).saturating_sub(told);
     match task.int("teardown_slice") {
         // It was killed, or ended without its interpreter.
-        _ if !tears_down(&end.reason) => return Moment::Boundary(last),
-        Some(-1) => return Moment::Boundary(last),
+        _ if !tears_down(&end.reason) => return Moment::Boundary(end_boundary),
+        Some(-1) => return Moment::Boundary(end_boundary),
         Some(slice) if slice >= 0 => {
             let begin = u32::try_from(slice).map_or(last, |slice| slice.min(last));
             // A program may live on without its interpreter.
@@ -104,7 +103,9 @@ fn last_moment(recording: &Recording, task: &Task, selection: &Selection) -> Mom
     if task.peak.as_ref().is_some_and(|peak| peak.t_ns >= from) {
         return Moment::Peak;
     }
-    Moment::Boundary(fullest(recording, task, selection, from))
+    // What it answers for by the end is part of it.
+    let turn = turns.last().filter(|turn| *turn <= end_boundary).unwrap_or(0);
+    Moment::Boundary(fullest(recording, task, selection, from).max(turn))
 }
 
 /// Live bytes of a task at its end more than before slice `begin`.

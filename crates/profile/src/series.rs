@@ -1,9 +1,12 @@
 //! Memory over time: resident and live bytes, and what was allocated and freed in each step.
 
 use crate::births::Births;
+use crate::heirs::Heirs;
+use crate::moment::{end_ns, has_ended};
 use crate::{Selection, Span};
 use heapray_capture::{Recording, Task};
 use heapray_wire::{AllocRow, LiveRow, Reading};
+use std::collections::BTreeMap;
 
 /// One step in time; states are those at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,14 +52,16 @@ pub fn series(recording: &Recording, selection: &Selection, span: &Span, n_max: 
     if points.is_empty() {
         return points;
     }
-    let mut levels = Levels { times, changes: vec![0.0; n_slices], ..Levels::default() };
-    for (_, task) in selection.tasks(recording) {
-        let life = Life { task, births: Births::new(recording, task), selection };
+    let mut levels = Levels { times, step, changes: vec![0.0; n_slices], ..Levels::default() };
+    let gone_ns = |_, task: &Task| has_ended(task).then(|| end_ns(recording, task));
+    let heirs = Heirs::new(recording, selection, &gone_ns);
+    for (at, task) in selection.tasks(recording) {
+        let life = Life { task, births: Births::new(recording, task, heirs.turns(at)), selection };
         life.flows((span.from, step), &mut points);
         levels.add(&life, span.from);
         readings(task, &mut points);
     }
-    levels.show(step, &mut points);
+    levels.show(&mut points);
     points
 }
 
@@ -72,14 +77,33 @@ impl Life<'_> {
         self.selection.has(row.node, row.allocator)
     }
 
-    /// Bytes of live blocks that count: its own, and inherited ones where these do.
-    fn bytes<'r>(&self, rows: impl IntoIterator<Item = &'r LiveRow>) -> f64 {
-        let inherited_too = self.selection.counts_inherited();
+    /// Bytes of rows of a slice, of blocks that count: its own, and inherited ones where these do.
+    fn bytes<'r>(&self, slice: u32, rows: impl IntoIterator<Item = &'r LiveRow>) -> f64 {
         let rows = rows.into_iter().filter(|row| self.selection.has(row.node, row.allocator));
-        rows.map(|row| self.births.split(row))
-            .flat_map(|parts| parts.own.into_iter().chain(parts.inherited.filter(|_| inherited_too)))
-            .map(|amount| amount.bytes)
-            .sum()
+        rows.flat_map(|row| self.births.split(row, slice).each()).map(|amount| amount.bytes).sum()
+    }
+
+    /// What it inherited: the first boundary at which it counts, rising, and how much more bytes that makes.
+    fn inherited(&self) -> BTreeMap<u32, f64> {
+        let mut bytes = BTreeMap::new();
+        for entry in self.births.entries(self.task) {
+            if self.selection.has(entry.node, entry.allocator) {
+                *bytes.entry(entry.since).or_default() += entry.amount.bytes;
+            }
+        }
+        bytes
+    }
+
+    /// How much more bytes it held at the end of a slice than at its begin, by slice.
+    fn changes(&self, inherited: &BTreeMap<u32, f64>) -> BTreeMap<u32, f64> {
+        let entered = inherited.iter().filter_map(|(since, bytes)| Some((since.checked_sub(1)?, *bytes)));
+        let mut changes: BTreeMap<u32, f64> = entered.collect();
+        for slice in &self.task.slices {
+            let allocated: f64 =
+                slice.allocs.iter().filter(|row| self.counts(row)).map(|row| row.bytes).sum();
+            *changes.entry(slice.index).or_default() += allocated - self.bytes(slice.index, &slice.frees);
+        }
+        changes
     }
 
     /// Adds what it allocated and freed in each step.
@@ -91,7 +115,7 @@ impl Life<'_> {
                 point.allocated_bytes += row.bytes;
                 point.allocated_count += row.count;
             }
-            point.freed_bytes += self.bytes(&slice.frees);
+            point.freed_bytes += self.bytes(slice.index, &slice.frees);
         }
     }
 }
@@ -101,6 +125,8 @@ impl Life<'_> {
 struct Levels<'a> {
     /// The slices of the span.
     times: &'a [(u64, u64)],
+    /// Slices of a point.
+    step: usize,
     /// At its begin.
     before: f64,
     /// By slice, how much more at its end than at its begin.
@@ -115,17 +141,14 @@ impl Levels<'_> {
     /// Adds a process.
     fn add(&mut self, life: &Life<'_>, from: u32) {
         let task = life.task;
-        let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
-        let mut live = if life.selection.counts_inherited() { life.bytes(inherited) } else { 0.0 };
+        let inherited = life.inherited();
+        let mut live = inherited.get(&0).copied().unwrap_or(0.0);
         self.before += live;
         let at_mark = task.peak.as_ref().and_then(|peak| Some((self.slice_of(peak.t_ns)?, peak)));
-        let end = task.end.as_ref().and_then(|end| Some((self.slice_of(end.t_ns)?, end.t_ns)));
+        let end = self.end(task);
         let (mut at_begin, mut at_last_begin) = (live, live);
-        for slice in &task.slices {
-            let allocated: f64 =
-                slice.allocs.iter().filter(|row| life.counts(row)).map(|row| row.bytes).sum();
-            let change = allocated - life.bytes(&slice.frees);
-            let at = slice.index.checked_sub(from).map(|at| at as usize);
+        for (index, change) in life.changes(&inherited) {
+            let at = index.checked_sub(from).map(|at| at as usize);
             match at {
                 None => self.before += change,
                 Some(at) if at < self.changes.len() => self.changes[at] += change,
@@ -141,13 +164,26 @@ impl Levels<'_> {
             }
         }
         if let Some((at, peak)) = at_mark {
-            self.marks.push((at, peak.t_ns, life.bytes(&peak.rows) - at_begin));
+            let slice = from + at as u32;
+            self.marks.push((at, peak.t_ns, life.bytes(slice, &peak.rows) - at_begin));
         }
         // What a process still held when it ended is gone then.
         if let Some((at, t_ns)) = end {
             self.changes[at] -= live;
             self.ends.push((at, t_ns, at_last_begin));
         }
+    }
+
+    /// When a process holds nothing any more, or when nothing more is known of it: the slice and the time.
+    fn end(&self, task: &Task) -> Option<(usize, u64)> {
+        let t_ns = task.end.as_ref()?.t_ns;
+        let at = self.slice_of(t_ns)?;
+        if has_ended(task) {
+            return Some((at, t_ns));
+        }
+        // It lives on, and so does what it held, to the end of the step.
+        let next = (at / self.step + 1) * self.step;
+        self.times.get(next).map(|(start, _)| (next, *start))
     }
 
     /// The slice of the span in which a time lies, the earlier one of two.
@@ -157,11 +193,11 @@ impl Levels<'_> {
     }
 
     /// Writes the levels into steps.
-    fn show(&self, step: usize, points: &mut [Point]) {
+    fn show(&self, points: &mut [Point]) {
         let settled = |bytes: f64| if bytes < 0.5 { 0.0 } else { bytes };
         let mut live = self.before;
         for (at, point) in points.iter_mut().enumerate() {
-            let slices = at * step..self.changes.len().min((at + 1) * step);
+            let slices = at * self.step..self.changes.len().min((at + 1) * self.step);
             let mut most = (live, point.start_ns);
             let mut look = |bytes: f64, t_ns: u64| most = if bytes > most.0 { (bytes, t_ns) } else { most };
             for slice in slices {
@@ -185,6 +221,7 @@ fn readings(task: &Task, points: &mut [Point]) {
     let mut at = 0;
     let mut last: Option<Reading> = None;
     let end_ns = task.end.as_ref().map_or(u64::MAX, |end| end.t_ns);
+    let lives_on = !has_ended(task);
     for point in points {
         let mut most = last.filter(|_| end_ns > point.start_ns).map(|reading| reading.rss_bytes);
         while let Some(reading) = task.readings.get(at).filter(|reading| reading.t_ns <= point.end_ns) {
@@ -193,7 +230,8 @@ fn readings(task: &Task, points: &mut [Point]) {
             at += 1;
         }
         point.rss_max_bytes = sum(point.rss_max_bytes, most);
-        if end_ns < point.end_ns {
+        // Where only its recording ended, the step of that still tells what it was.
+        if end_ns < point.end_ns && !(lives_on && end_ns > point.start_ns) {
             continue;
         }
         let Some(reading) = last else { continue };
@@ -288,5 +326,26 @@ mod tests {
         assert_eq!(points[1].live_max_ns, 5 * SECOND);
         let points = series(&recording, &selection, &whole, 3);
         assert_eq!(points[1].live_max_bytes, 6e6, "a spike within a step is its most");
+    }
+
+    #[test]
+    fn what_lives_on_after_its_recording_is_told_to_the_end() {
+        for (reason, last) in [("detached", 6e6), ("killed", 0.0)] {
+            let mut b = RecordingBuilder::exact();
+            let task = b.task(7, None);
+            let site = (b.stack(&["work /srv/x.py:1"]), 8);
+            b.alloc(task, site, 6_000_000);
+            b.advance(SECOND);
+            b.reading(task, 9_000_000);
+            b.end(task, reason, 9);
+            b.advance(SECOND);
+            let mut recording = b.recording();
+            recording.tasks[0].end.as_mut().expect("it ended").t_ns = SECOND / 2 * 3;
+            let selection = Selection::new(&recording, &Filter::default(), &Paths::default());
+            let whole = Span { from: 0, to: 2, ..span(&recording, &selection, None, None) };
+            let points = series(&recording, &selection, &whole, 2);
+            assert_eq!((points[0].live_bytes, points[1].live_bytes), (6e6, last), "{reason}");
+            assert_eq!(points[1].n_processes, u32::from(reason == "detached"), "{reason}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const SLICE_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) number: usize,
+    /// Number of the block that this is a copy of, or its own.
+    pub(crate) origin: usize,
     pub(crate) task: usize,
     pub(crate) node: u32,
     pub(crate) allocator: u8,
@@ -37,6 +39,8 @@ pub(crate) struct Program {
     pub(crate) recording: Recording,
     /// Per task: numbers of the blocks alive at its high-water mark.
     pub(crate) at_peak: Vec<BTreeSet<usize>>,
+    /// Per task: which one forked it; the first was started.
+    pub(crate) parents: Vec<usize>,
     peak_slices: Vec<u32>,
     starts: Vec<u32>,
     ends: Vec<Option<u32>>,
@@ -56,16 +60,24 @@ impl Program {
     pub(crate) fn random(seed: u64) -> Self {
         let mut random = Random(seed);
         let n_slices = 2 + random.below(7) as u32;
-        let n_tasks = 1 + random.below(3) as usize;
-        let starts: Vec<u32> =
+        let n_tasks = 1 + random.below(5) as usize;
+        let mut starts: Vec<u32> =
             (0..n_tasks).map(|i| if i == 0 { 0 } else { random.below(u64::from(n_slices)) as u32 }).collect();
+        starts.sort_unstable();
         let ends: Vec<Option<u32>> = (0..n_tasks)
             .map(|i| {
                 (random.below(2) == 0)
                     .then(|| starts[i] + random.below(u64::from(n_slices - starts[i])) as u32)
             })
             .collect();
+        let mut parents = vec![0; n_tasks];
+        for task in 1..n_tasks {
+            let alive = |of: &usize| ends[*of].is_none_or(|end: u32| end >= starts[task]);
+            let alive: Vec<usize> = (0..task).filter(alive).collect();
+            parents[task] = alive.get(random.below(alive.len().max(1) as u64) as usize).copied().unwrap_or(0);
+        }
         let mut program = Self {
+            parents,
             blocks: Vec::new(),
             recording: skeleton(&mut random, n_slices),
             at_peak: vec![BTreeSet::new(); n_tasks],
@@ -103,6 +115,44 @@ impl Program {
         self.ends[task].is_none_or(|end| boundary <= end)
     }
 
+    /// The first boundary at which a block counts among those of all tasks: once for all its copies, in the process that is first in
+    /// the tree and not gone. `gone` says in which slice a task ceases to hold anything, if it does. `None`: never.
+    pub(crate) fn since(&self, block: &Block, gone: &dyn Fn(usize) -> Option<u32>) -> Option<u32> {
+        if !block.is_inherited {
+            return Some(0);
+        }
+        let line = self.line(block.task);
+        let copies = self.blocks.iter().filter(|b| b.origin == block.origin);
+        let holders: BTreeSet<usize> = copies.map(|b| b.task).collect();
+        let mut since = 0;
+        for elder in 0..self.starts.len() {
+            let other = self.line(elder);
+            let n_shared = line.iter().zip(&other).take_while(|(a, b)| a == b).count();
+            let (Some(mine), theirs) = (line.get(n_shared), other.get(n_shared)) else { continue };
+            if theirs.is_some_and(|forked| forked > mine) {
+                continue;
+            }
+            // They share it if those had it with whom their lines parted. Who did so in the slice of its birth is not told.
+            let parted =
+                theirs.map_or(self.starts[*mine], |forked| self.starts[*forked].min(self.starts[*mine]));
+            let had = |task: &usize| holders.contains(task);
+            if block.birth != parted && !(had(&other[n_shared - 1]) && theirs.is_none_or(had)) {
+                continue;
+            }
+            let end = self.ends[block.task].unwrap_or(u32::MAX);
+            let gone = gone(elder).filter(|gone| *gone < end)?;
+            since = since.max(gone + 1);
+        }
+        Some(if since > self.starts[block.task] { since } else { 0 })
+    }
+
+    /// A task and all its ancestors, the first one first.
+    fn line(&self, task: usize) -> Vec<usize> {
+        let mut line = if task == 0 { Vec::new() } else { self.line(self.parents[task]) };
+        line.push(task);
+        line
+    }
+
     /// What a task does in one slice.
     fn step(&mut self, random: &mut Random, slice: u32, task: usize, best: &mut f64) {
         if slice < self.starts[task] || self.ends[task].is_some_and(|end| slice > end) {
@@ -129,10 +179,11 @@ impl Program {
     }
 
     fn fork(&mut self, slice: u32, task: usize) {
+        let parent = self.parents[task];
         let copies: Vec<Block> = self
             .blocks
             .iter()
-            .filter(|b| b.task == 0 && b.birth <= slice && b.death.is_none())
+            .filter(|b| b.task == parent && b.birth <= slice && b.death.is_none())
             .cloned()
             .collect();
         for copy in copies {
@@ -150,13 +201,28 @@ impl Program {
             count_variance: weight * (weight - 1.0),
             bytes_variance: size * size * weight * (weight - 1.0),
         };
+        // Each process allocates at sites of its own, so that what a child inherits stays apart from its own.
+        let (own, n_tasks) = (task as u64, self.starts.len() as u64);
         let nodes = self.recording.nodes.len() as u64;
-        let node = if random.below(20) == 0 { NO_NODE } else { random.below(nodes) as u32 };
-        // Parent and children allocate at different sites, so that what a child inherits stays apart from its own.
-        let allocator = 1 + random.below(4) as u8 + if task == 0 { 0 } else { 4 };
+        let node = (random.below(nodes) / n_tasks * n_tasks + own) % nodes.next_multiple_of(n_tasks);
+        let (node, allocator) = if random.below(20) == 0 || node >= nodes {
+            (NO_NODE, 4 + own as u8)
+        } else {
+            (node as u32, 1 + random.below(8) as u8)
+        };
         let number = self.blocks.len();
-        let block =
-            Block { number, task, node, allocator, amount, birth: slice, death: None, is_inherited: false };
+        let birth = slice;
+        let block = Block {
+            number,
+            origin: number,
+            task,
+            node,
+            allocator,
+            amount,
+            birth,
+            death: None,
+            is_inherited: false,
+        };
         self.blocks.push(block);
     }
 
@@ -185,7 +251,8 @@ impl Program {
                 facts: vec![Fact { name: "start_ns".into(), value: FactValue::Int(start_ns) }],
                 slices,
                 peak: Some(Peak { t_ns: peak_at, bytes: peak_bytes, rows: peak }),
-                inherited: (task > 0).then_some(Inherited { parent: 0, rows: inherited }),
+                inherited: (task > 0)
+                    .then_some(Inherited { parent: self.parents[task] as u32, rows: inherited }),
                 end: self.ends[task].map(|end| TaskEnd {
                     t_ns: u64::from(end) * SLICE_NS + SLICE_NS / 2,
                     reason: "exited".into(),

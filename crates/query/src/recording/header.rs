@@ -43,6 +43,7 @@ impl Allocations {
         let task = &self.recording.tasks[at];
         let seconds = |ns: u64| ns as f64 / 1e9;
         let inherited = task.inherited.iter().flat_map(|inherited| &inherited.rows);
+        let inherited = inherited.filter(|row| self.selection.counts_allocator(row.allocator));
         let ended = task.end.as_ref();
         let counts = self.selection.has_task(at);
         let peak_bytes = task.peak.as_ref().map(|peak| peak.bytes).or(task.float("peak_bytes"));

@@ -34,7 +34,7 @@ use heapray_wire::FrameKind;
 /// Which part of a recording counts, and how its stacks are shown.
 #[derive(Clone, Debug, Default)]
 pub struct AllocationOptions {
-    /// Only the processes of these pids; one alone with what it inherited.
+    /// Only the processes of these pids; one alone with what it inherited, of several what they share counts once.
     pub processes: Vec<u32>,
     /// Threads by name or id; patterns with `*` and `?`, as in all lists here.
     pub threads: Vec<String>,

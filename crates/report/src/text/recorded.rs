@@ -145,15 +145,17 @@ fn aside(about: &Recorded) -> Vec<String> {
     }
     let n_gone = counting().filter(|process| process.live_at_seconds.is_none()).count();
     if n_gone > 0 {
+        let holds =
+            if n_gone == 1 { "process ended earlier and holds" } else { "processes ended earlier and hold" };
         lines.push(format!(
-            "{} ended earlier and hold nothing any more (--process PID asks about one)",
-            n_of(n_gone as u64, "process").replace("processs", "processes")
+            "{} {holds} nothing any more (--process PID asks about one)",
+            thousands(n_gone as u64)
         ));
     }
     let inherited: i64 = counting().map(|process| process.inherited_bytes).sum();
     if inherited > 0 && counting().count() > 1 {
         lines.push(format!(
-            "forked processes inherited {}, counted once, in their parents (--process PID counts it)",
+            "forked processes inherited {}, counted once: in the parent while it lives (--process PID counts it)",
             size(inherited)
         ));
     }
