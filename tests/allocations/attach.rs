@@ -46,6 +46,26 @@ for line in sys.stdin:
     print("grown", flush=True)
 "#;
 
+/// Greenlets, which have their stacks copied away while they are switched out, with all that earlier calls have left there.
+const GREENLETS: &str = r#"
+import sys
+sys.path.insert(0, "WHEELS")
+from greenlet import getcurrent, greenlet
+main = getcurrent()
+kept = []
+def deeper(n):
+    return deeper(n - 1) if n else kept.append([str(n) * 40 for n in range(50)])
+def body():
+    while True:
+        list(map(deeper, range(20)))
+        list(map(lambda _: main.switch(), [0]))
+several = [greenlet(body) for _ in range(40)]
+print("ready", flush=True)
+for line in sys.stdin:
+    for one in several: one.switch()
+    print("grown", flush=True)
+"#;
+
 /// Children that allocate without a pause until their parent ends.
 const BUSY: &str = r#"
 import os, select, sys
@@ -199,6 +219,26 @@ fn what_is_allocated_while_attached_is_recorded_and_nothing_is_left() {
     }
 }
 
+/// A word of an earlier native walk in a copied stack is not the address of a function that somebody has kept.
+#[test]
+fn copied_stacks_keep_no_memory_of_ours() {
+    for python in outer_pythons() {
+        let wheels = python.wheels();
+        let wheels = wheels.to_str().expect("a path in UTF-8");
+        let mut target = Target::start(python, &GREENLETS.replace("WHEELS", wheels));
+        assert_eq!(target.line(), "ready", "greenlet's wheel is there (make pythons)");
+        let mut scene = Scene { target, scratch: Scratch::new(), name: python.version() };
+        scene.grow();
+        let attach = Attach::start(&scene.target, &scene.file(), &["--mode", "exact", "--native"]);
+        (0..3).for_each(|_| scene.grow());
+        let detached = heapray(["detach", &scene.target.pid().to_string()]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        let (status, said) = attach.end();
+        assert!(status == Some(0) && !said.contains("memory stays"), "{}: {said}", scene.name);
+        scene.assert_as_before();
+    }
+}
+
 /// A family of which the parent is recorded, and the child about to be: the scene, the child, and heapray.
 fn family(python: &Python) -> (Scene, u32, Attach) {
     let mut target = Target::start(python, FAMILY);
@@ -289,6 +329,37 @@ fn busy_processes_wait_for_nobody_while_the_recording_ends() {
             let said = ["lost_events", "lost_frees", "agent_fault"].map(|name| task.int(name));
             assert_eq!(said, [Some(0); 3], "{} process {:?}", scene.name, task.int("pid"));
         }
+    }
+}
+
+/// While a debugger has the process, its agent cannot be taken out: everybody says so at once, and how to go on.
+#[test]
+fn an_agent_that_a_debugger_keeps_in_is_told_and_comes_out_later() {
+    for python in outer_pythons() {
+        let mut scene = Scene::new(python);
+        let attach = Attach::start(&scene.target, &scene.file(), EXACT);
+        scene.grow();
+        let pid = scene.target.pid().to_string();
+        let seize = format!(
+            "import ctypes, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+             assert libc.ptrace(0x4206, {pid}, None, None) == 0, ctypes.get_errno()\n\
+             print('ready', flush=True)\nsys.stdin.read()"
+        );
+        // PTRACE_SEIZE, ptrace(2).
+        let mut tracer = Target::start(python, &seize);
+        assert_eq!(tracer.line(), "ready");
+        let by = tracer.pid().to_string();
+        one_line_error(&heapray(["detach", &pid]), &[&pid, "still there, idle"]);
+        let (status, said) = attach.end();
+        assert!(status == Some(2) && said.contains(&format!("traced by process {by}")), "{status:?}: {said}");
+        assert!(said.contains(&format!("then heapray detach {pid} takes it out")), "{said}");
+        one_line_error(&heapray(["detach", &pid]), &[&pid, &by]);
+        scene.grow();
+        drop(tracer);
+        let detached = heapray(["detach", &pid]);
+        assert_eq!((detached.status, detached.stderr.as_str()), (Some(0), ""), "{}", scene.name);
+        scene.assert_as_before();
+        assert!(bytes_of(1).contains(&scene.grown()), "{}: {}", scene.name, scene.grown());
     }
 }
 

@@ -229,6 +229,11 @@ pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> Stri
     line
 }
 
+/// Says that an agent is out of use, but not of the process's memory.
+pub(crate) fn memory_stays(pid: i32, why: &str) -> String {
+    format!("heapray: process {pid}: all hooks are out; the agent's memory stays, as {why}\n")
+}
+
 /// What is not in a recording that its user may expect there.
 fn remarks(summary: &Summary) -> Vec<String> {
     let n_of = |n: u64, word: &str, plural: &str| {

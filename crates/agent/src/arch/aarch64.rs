@@ -318,14 +318,15 @@ pub(crate) const DWARF_RETURN_ADDRESS: u64 = 30;
 /// Where the kernel's record of a signal has its registers: not followed here.
 pub(crate) const SIGNAL_CONTEXT: Option<[u64; 3]> = None;
 
-/// Instruction pointer, stack pointer and frame pointer of the function that this is inlined into.
+/// Instruction pointer, stack pointer and frame pointer of the function that this is inlined into; the first is one that a call,
+/// which is never made, could return to: see there for x86-64.
 #[inline(always)]
 pub(crate) fn registers() -> [u64; 3] {
     let (pc, sp, fp): (u64, u64, u64);
     // SAFETY: reads registers.
     unsafe {
-        asm!("adr {}, .", "mov {}, sp", "mov {}, x29", out(reg) pc, out(reg) sp, out(reg) fp,
-            options(nomem, nostack, preserves_flags));
+        asm!("b 2f", "bl 2f", "2:", "adr {}, 2b", "mov {}, sp", "mov {}, x29",
+            out(reg) pc, out(reg) sp, out(reg) fp, options(nomem, nostack, preserves_flags));
     }
     [pc, sp, fp]
 }

@@ -306,13 +306,16 @@ pub(crate) const DWARF_RETURN_ADDRESS: u64 = 16;
 pub(crate) const SIGNAL_CONTEXT: Option<[u64; 3]> = Some([120, 160, 168]);
 
 /// Instruction pointer, stack pointer and frame pointer of the function that this is inlined into.
+///
+/// The first is one that a call could return to, which is never made: what is left of it on a stack, or in a copy of one (greenlets
+/// have theirs copied), then reads as a return address, not as the address of a function that somebody has kept.
 #[inline(always)]
 pub(crate) fn registers() -> [u64; 3] {
     let (pc, sp, fp): (u64, u64, u64);
     // SAFETY: reads registers.
     unsafe {
-        asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", out(reg) pc, out(reg) sp, out(reg) fp,
-            options(nomem, nostack, preserves_flags));
+        asm!("jmp 2f", "call 2f", "2:", "lea {}, [rip + 2b]", "mov {}, rsp", "mov {}, rbp",
+            out(reg) pc, out(reg) sp, out(reg) fp, options(nomem, nostack, preserves_flags));
     }
     [pc, sp, fp]
 }

@@ -1,7 +1,7 @@
 //! `attach`: records a process that runs already, until it ends, its time is over, or it is told to stop.
 
 use crate::failure::to_stderr;
-use crate::recording::{Destination, RecordFlags, closing_line, create};
+use crate::recording::{Destination, RecordFlags, closing_line, create, memory_stays};
 use anyhow::{Context, bail};
 use clap::Args;
 use heapray_attach::{AttachError, AttachOptions, Attached, Detached, attach_agent, detach_agent};
@@ -166,8 +166,8 @@ impl<'a> Recording<'a> {
         let mut others = self.drain.pids();
         others.retain(|pid| attached.iter().all(|attached| attached.pid != *pid));
         self.drain.set_recording(false);
-        let left = match outcome {
-            Outcome::Ended => Vec::new(),
+        let (left, stuck) = match outcome {
+            Outcome::Ended => Default::default(),
             _ => meanwhile(&mut self.drain, || detach(attached, &others)),
         };
         let (summary, failure) = self.drain.finish("detached");
@@ -184,6 +184,7 @@ impl<'a> Recording<'a> {
             Some(error) => {
                 bail!("cannot write {}: {error}; the process goes on, unrecorded", shown(&self.path))
             }
+            None if !stuck.is_empty() => bail!("{}", stuck.join("\n")),
             None => Ok(()),
         }
     }
@@ -204,17 +205,18 @@ fn meanwhile<T>(drain: &mut Drain, what: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Takes the agent out of the target and of what it has forked; answers what there is to say about that.
-fn detach(attached: Vec<Attached>, others: &[i32]) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Takes the agent out of the target and of what it has forked; answers what there is to say about that, and where it failed.
+fn detach(attached: Vec<Attached>, others: &[i32]) -> (Vec<String>, Vec<String>) {
+    let (mut lines, mut stuck) = (Vec::new(), Vec::new());
     let mut tell = |pid: i32, done: Result<Detached, AttachError>| match done {
         Ok(Detached { left_mapped: Some(why), .. }) => {
-            lines.push(format!(
-                "heapray: process {pid}: all hooks are out; the agent's memory stays, as {why}\n"
-            ));
+            lines.push(memory_stays(pid, why));
         }
         Ok(_) | Err(AttachError::Exited { .. } | AttachError::NoSuchProcess { .. }) => {}
-        Err(error) => lines.push(format!("heapray: {}\n", heapray_report::sanitize(&error.to_string()))),
+        Err(error) => stuck.push(format!(
+            "the agent is still in process {pid}, idle: {}; then heapray detach {pid} takes it out",
+            heapray_report::sanitize(&error.to_string())
+        )),
     };
     for attached in attached {
         tell(attached.pid, attached.detach());
@@ -222,7 +224,7 @@ fn detach(attached: Vec<Attached>, others: &[i32]) -> Vec<String> {
     for pid in others {
         tell(*pid, detach_agent(*pid, &AttachOptions::default()));
     }
-    lines
+    (lines, stuck)
 }
 
 /// The children of a process and theirs, as far as they can be listed, without those that have ended.

@@ -1,9 +1,12 @@
 //! `on`, `off` and `detach`: tell the heapray that records a process, from another terminal.
 
 use crate::failure::to_stderr;
+use crate::recording::memory_stays;
 use anyhow::bail;
 use clap::Args;
-use heapray_attach::{AttachError, AttachOptions, Command, Recording, detach_agent, find_recording};
+use heapray_attach::{
+    AttachError, AttachOptions, Command, Detached, Recording, detach_agent, find_recording,
+};
 use std::time::{Duration, Instant};
 
 /// How long the collector may take to obey; it looks at least every 50 ms.
@@ -11,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it may take to get out of a process: threads that wait inside the agent are given 20 s, more where there is no time to run.
 const PATIENCE_DETACH: Duration = Duration::from_secs(120);
+
+/// What the names of our guardians begin with.
+const OUR_NAME: &str = "heapray";
 
 /// How often to look whether it has.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -40,19 +46,29 @@ pub(crate) fn switch(flags: &SwitchFlags, on: bool) -> anyhow::Result<()> {
 /// Ends the recording: `attach` takes its agent out, `run` stops to record. Takes out an agent that was left behind.
 pub(crate) fn detach(flags: &SwitchFlags) -> anyhow::Result<()> {
     let recording = find(flags)?;
-    let is_alive = |recording: &Recording| !recording.is_finished && beats(flags, recording);
-    if is_alive(&recording) {
+    if !recording.is_finished && beats(flags, &recording) {
         recording.ask(Command::Detach)?;
-        return wait(flags, PATIENCE_DETACH, |recording| {
-            recording.is_none_or(|recording| recording.is_finished && !recording.is_attached)
-        });
+        // It has tried to take its agents out by then.
+        wait(flags, PATIENCE_DETACH, |recording| recording.is_none_or(|recording| recording.is_finished))?;
+        if find_recording(flags.pid.cast_signed()).is_ok_and(|now| now.is_some_and(|now| now.is_attached)) {
+            bail!(
+                "the recording of process {0} has ended, but its agent's memory is still there, idle: the heapray that \
+                 recorded it says why; heapray detach {0} tries again",
+                flags.pid
+            );
+        }
+        return Ok(());
     }
     if !recording.is_attached {
         return Ok(());
     }
     match detach_agent(flags.pid.cast_signed(), &AttachOptions::default()) {
+        Ok(Detached { left_mapped: Some(why), .. }) => {
+            to_stderr(&memory_stays(flags.pid.cast_signed(), why));
+            Ok(())
+        }
         // The guardian of a heapray that was killed is at it.
-        Err(AttachError::AlreadyTraced { .. }) => {
+        Err(AttachError::AlreadyTraced { tracer_name, .. }) if tracer_name.starts_with(OUR_NAME) => {
             wait(flags, PATIENCE_DETACH, |recording| recording.is_none())
         }
         // It was faster.
