@@ -401,13 +401,27 @@ fn recording_is_switched_off_and_on() {
         let options = [EXACT, &["--start-paused"]].concat();
         let attach = Attach::start(&scene.target, &scene.file(), &options);
         scene.grow();
-        assert_eq!(heapray(["on", &pid]).status, Some(0), "{}", scene.name);
+        for (word, told) in [("on", "is on\n"), ("on", "is on already\n")] {
+            let answer = heapray([word, &pid]);
+            assert!(answer.status == Some(0) && answer.stderr.ends_with(told), "{}: {answer:?}", scene.name);
+        }
         scene.grow();
         assert_eq!(heapray(["off", &pid]).status, Some(0), "{}", scene.name);
         scene.grow();
         attach.signal("-INT");
         assert_eq!(attach.end().0, Some(0), "{}", scene.name);
         scene.assert_as_before();
+        let told = heapray(["top", &scene.file(), "--json"]).json();
+        let paused = told["recording"]["paused"].as_array().expect("pauses").clone();
+        assert!(
+            paused.len() == 2 && paused[0][0] == 0.0 && paused[0][1].as_f64() < paused[1][0].as_f64(),
+            "{paused:?}"
+        );
+        assert!(
+            heapray(["top", &scene.file()])
+                .stdout
+                .contains("switched off, so nothing is recorded of 0.0 s to")
+        );
         let (grown, expected) = (scene.grown(), bytes_of(1));
         assert!(expected.contains(&grown), "{}: {grown} of {expected:?}", scene.name);
     }

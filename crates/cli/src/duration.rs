@@ -30,9 +30,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "k" | "kb" => 1e3,
         "m" | "mb" => 1e6,
         "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
         "kib" => 1024.0,
         "mib" => 1024.0 * 1024.0,
         "gib" => 1024.0 * 1024.0 * 1024.0,
+        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
         _ => return Err(format!("unknown unit `{unit}`; write 500kB, 10MB, 1GB or 64KiB")),
     };
     let bytes = number * factor;

@@ -97,7 +97,7 @@ impl RecordFlags {
         }
         let sample_interval = self.sample_interval.unwrap_or(SAMPLE_INTERVAL);
         if !(256..=1 << 40).contains(&sample_interval) {
-            bail!("cannot sample every {sample_interval} bytes: --sample-interval is between 256 and 1 TB");
+            bail!("cannot sample every {sample_interval} bytes: --sample-interval is between 256 and 1TiB");
         }
         Ok(Plan {
             mode: if exact { Mode::Exact } else { Mode::Sampled },
@@ -112,6 +112,17 @@ impl RecordFlags {
             command,
             when_rss: self.when_rss.map(|limit| limit.0),
         })
+    }
+
+    /// Says what a share of memory is of, where the control group of process `pid` has no limit.
+    pub(crate) fn limit_remark(&self, pid: i32) -> Option<String> {
+        let Some(Limit(RssLimit::Share(share))) = self.when_rss else { return None };
+        let whole = heapray_linux::cgroup(pid).max_bytes.is_none().then(heapray_linux::machine_bytes)?;
+        Some(format!(
+            "heapray: its control group has no limit: recording starts at {:.0} % of the machine's memory, {}\n",
+            share * 100.0,
+            heapray_report::bytes((whole as f64 * share) as u64)
+        ))
     }
 }
 
@@ -283,7 +294,7 @@ mod tests {
         refused(&RecordFlags { level: LevelWord::Malloc, ..flags() }, "--level malloc needs --mode exact");
         let exact = RecordFlags { mode: ModeWord::Exact, sample_interval: Some(9999), ..flags() };
         refused(&exact, "leave out --sample-interval");
-        refused(&RecordFlags { sample_interval: Some(7), ..flags() }, "between 256 and 1 TB");
+        refused(&RecordFlags { sample_interval: Some(7), ..flags() }, "between 256 and 1TiB");
         refused(&RecordFlags { duration: Some(Duration::ZERO), ..flags() }, "above 0");
     }
 

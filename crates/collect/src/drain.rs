@@ -19,6 +19,7 @@ use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
 
 use crate::native::{CodeFiles, NativeFiles};
 use crate::output::Output;
+use crate::pauses::Pauses;
 use crate::plan::{Level, Mode, Plan, RssLimit};
 use crate::slots::Slots;
 use crate::spread::{LOOKS, Spread};
@@ -104,6 +105,7 @@ pub struct Drain {
     /// Facts of slots whose process has ended, for the summary.
     ended: Summary,
     failed: bool,
+    pauses: Pauses,
     spread: Spread,
     rate_looked: Instant,
 }
@@ -135,6 +137,7 @@ impl Drain {
             known_ends: Vec::new(),
             ended: Summary { never_on: !slots.is_recording(), ..Summary::default() },
             failed: false,
+            pauses: Pauses::new(slots.is_recording()),
             spread: Spread::new(plan.sample_interval, plan.spreads),
             rate_looked: Instant::now(),
             slots,
@@ -167,7 +170,13 @@ impl Drain {
     /// Switches the recording on or off.
     pub fn set_recording(&mut self, on: bool) {
         self.ended.never_on &= !on;
+        self.pauses.switch(on, self.now());
         self.slots.set_recording(on);
+    }
+
+    /// Records nothing more, as the end has come.
+    pub fn hush(&self) {
+        self.slots.set_recording(false);
     }
 
     /// One turn: reads every ring once, obeys commands, ends the slice if it is time.
@@ -451,7 +460,8 @@ impl Drain {
         let t_ns = self.now();
         if let Some(slot) = self.slots.get(idx) {
             tenant.drain_young(&slot, &mut self.engine, Now { t_ns, buffer: &mut self.buffer });
-            let facts = tenant::status(slot.header());
+            let mut facts = tenant::status(slot.header());
+            facts.extend(self.pauses.fact(t_ns));
             let of = |name: &str| match facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
                 Some(FactValue::Int(value)) => value.unsigned_abs(),
                 _ => 0,
@@ -515,7 +525,7 @@ impl Drain {
             RssLimit::Bytes(bytes) => bytes,
             RssLimit::Share(share) => {
                 let pid = self.tenants.iter().flatten().next().map_or(0, |tenant| tenant.pid);
-                let whole = heapray_linux::cgroup(pid).max_bytes.unwrap_or_else(pids::machine_bytes);
+                let whole = heapray_linux::cgroup(pid).max_bytes.unwrap_or_else(heapray_linux::machine_bytes);
                 (whole as f64 * share) as u64
             }
         }

@@ -6,6 +6,7 @@ mod drain;
 mod engine;
 mod native;
 mod output;
+mod pauses;
 mod pids;
 mod plan;
 mod slots;

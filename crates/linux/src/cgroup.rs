@@ -165,6 +165,14 @@ fn field(stat: &str, key: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
+/// Memory of the machine in bytes; `u64::MAX` where it does not say.
+pub fn machine_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kibibytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.map_or(u64::MAX, |kibibytes| kibibytes * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

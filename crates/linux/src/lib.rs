@@ -24,7 +24,7 @@ mod smaps;
 mod stat;
 mod status;
 
-pub use cgroup::{Cgroup, cgroup};
+pub use cgroup::{Cgroup, cgroup, machine_bytes};
 pub use core_file::{CoreFile, CoreLoad, CoreThread};
 pub use elf::{ElfFile, ElfSegment, ElfSymbol};
 pub use file_reader::FileReader;

@@ -84,6 +84,7 @@ impl<'a> Recording<'a> {
         let (path, file) = destination.begin().context("cannot record")?;
         let drain = Drain::new(attached.shared.clone(), plan, file).context("cannot record")?;
         if !flags.record.quiet {
+            flags.record.limit_remark(attached.pid).iter().for_each(|line| to_stderr(line));
             to_stderr(&format!(
                 "heapray: recording process {} into {}; it was stopped for {:.1} ms; end with Ctrl+C or heapray detach {}\n",
                 flags.pid,
@@ -165,7 +166,7 @@ impl<'a> Recording<'a> {
         attached.push(self.attached);
         let mut others = self.drain.pids();
         others.retain(|pid| attached.iter().all(|attached| attached.pid != *pid));
-        self.drain.set_recording(false);
+        self.drain.hush();
         let (left, stuck) = match outcome {
             Outcome::Ended => Default::default(),
             _ => meanwhile(&mut self.drain, || detach(attached, &others)),

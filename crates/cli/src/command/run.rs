@@ -50,6 +50,9 @@ pub(crate) fn run(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     if let Some(signal) = flags.record.signal {
         launched.keep(signal);
     }
+    if !flags.record.quiet {
+        flags.record.limit_remark(launched.pid()).iter().for_each(|line| to_stderr(line));
+    }
     let path = destination.path.clone();
     let drain = destination.begin().and_then(|(_, file)| Drain::new(Arc::new(shared), plan, file));
     let recording = match drain {

@@ -37,6 +37,8 @@ pub struct Recorded {
     pub is_being_written: bool,
     /// What recording cost.
     pub cost: RecordingCost,
+    /// Spans in which nothing was recorded, because the recording was switched off: begin and end, seconds since its start.
+    pub paused: Vec<[f64; 2]>,
     /// What is missing.
     pub doubt: RecordingDoubt,
 }

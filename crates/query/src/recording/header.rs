@@ -28,6 +28,7 @@ impl Allocations {
             asked_process: self.options.asked_process,
             is_being_written: self.is_being_written(),
             cost: self.cost(),
+            paused: self.paused(),
             doubt: self.doubt(n_records, is_estimated),
             mode,
         }
@@ -64,6 +65,16 @@ impl Allocations {
             counts,
             live_at_seconds: self.live_at(at).filter(|_| counts).map(seconds),
         }
+    }
+
+    /// Spans in which the recording was switched off. The process that was recorded to the last tells all of them.
+    fn paused(&self) -> Vec<[f64; 2]> {
+        let told = self.recording.tasks.iter().filter_map(|task| task.fact_text("paused"));
+        let all = told.max_by_key(|text| text.len()).unwrap_or_default();
+        let seconds = |text: &str| text.parse::<u64>().ok().map(|ns| ns as f64 / 1e9);
+        let span =
+            |text: &str| text.split_once('-').and_then(|(from, to)| Some([seconds(from)?, seconds(to)?]));
+        all.split(' ').filter_map(span).collect()
     }
 
     /// When a process's live memory is of.

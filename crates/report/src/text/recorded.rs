@@ -5,6 +5,8 @@ use super::footer::n_of;
 use crate::{Style, bytes, bytes_signed, duration, percent, sanitize, short_time, thousands};
 use heapray_query::answer::{Estimate, Recorded, RecordedProcess, StackProfile};
 
+/// Pauses that are told at most.
+const PAUSES_MAX: usize = 4;
 /// Processes that are listed; the others are counted.
 const PROCESSES_MAX: usize = 8;
 /// Notes that are listed.
@@ -123,6 +125,18 @@ fn process_name(process: &RecordedProcess) -> String {
     name + &python.unwrap_or_default()
 }
 
+/// When the recording was switched off.
+fn pauses(about: &Recorded) -> Option<String> {
+    let spans = about.paused.iter().take(PAUSES_MAX);
+    let spans: Vec<String> =
+        spans.map(|[from, to]| format!("{} to {}", duration(*from), duration(*to))).collect();
+    let more = match about.paused.len().saturating_sub(PAUSES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} times more"),
+    };
+    (!spans.is_empty()).then(|| format!("switched off, so nothing is recorded of {}{more}", spans.join(", ")))
+}
+
 /// What a reader would else wonder about: processes that are gone, memory that came with a fork or before an attach.
 fn aside(about: &Recorded) -> Vec<String> {
     let mut lines = Vec::new();
@@ -159,6 +173,7 @@ fn aside(about: &Recorded) -> Vec<String> {
             size(inherited)
         ));
     }
+    lines.extend(pauses(about));
     if counting().any(|process| process.how.as_deref() == Some("attached")) {
         lines.push("attached: what was allocated before is not in it".to_owned());
     }
