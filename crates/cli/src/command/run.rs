@@ -109,14 +109,17 @@ impl Run<'_> {
     fn stay(&mut self, ending: Ending) {
         let Some(drain) = &mut self.recording else { return };
         drain.know_ends(task_end(ending).map(|end| (self.launched.pid(), end)));
-        drain.round();
-        if !self.flags.record.quiet && !drain.is_deserted() {
-            to_stderr(&format!(
-                "heapray: the program has ended, what it started is recorded on ({}); end with Ctrl+C\n",
-                processes(&drain.pids())
-            ));
-        }
-        while self.recording.as_ref().is_some_and(|drain| !drain.is_deserted()) {
+        let mut is_told = self.flags.record.quiet;
+        while let Some(drain) = self.recording.as_ref().filter(|drain| !drain.is_deserted()) {
+            let pids = drain.pids();
+            // One that has only just been forked is not among them yet.
+            if !is_told && !pids.is_empty() && !pids.contains(&self.launched.pid()) {
+                is_told = true;
+                to_stderr(&format!(
+                    "heapray: the program has ended, what it started is recorded on ({}); end with Ctrl+C\n",
+                    processes(&pids)
+                ));
+            }
             let wait = self.turn();
             if self.launched.is_told_to_end(wait) {
                 return;
@@ -157,10 +160,12 @@ impl Run<'_> {
         } else if !self.flags.record.quiet {
             to_stderr(&closing_line(&self.path, &summary, self.start.elapsed().as_secs_f64()));
             if let (Some(_), [_, ..]) = (ending, &summary.left[..]) {
-                to_stderr(&format!(
-                    "heapray: not recorded any more: {}; heapray run --until-last stays until all have ended\n",
-                    processes(&summary.left)
-                ));
+                let hint = if self.flags.until_last {
+                    ""
+                } else {
+                    "; heapray run --until-last stays until all have ended"
+                };
+                to_stderr(&format!("heapray: not recorded any more: {}{hint}\n", processes(&summary.left)));
             }
         }
     }
