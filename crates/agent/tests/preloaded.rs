@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
 use std::mem::offset_of;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use heapray_testkit::Python;
 use heapray_wire::ring::cells::Allocator;
@@ -307,6 +308,31 @@ fn program_goes_on_without_its_collector() {
     assert_eq!(output.status.code(), Some(7));
     assert_eq!(recorder.header32(0, offset_of!(SlotHeader, fault)), FAULT_NO_HEARTBEAT);
     assert!(recorder.header(0, offset_of!(SlotHeader, lost_events)) > 0);
+}
+
+#[test]
+fn what_goes_back_after_the_recording_is_not_lost() {
+    let script = "kept = [bytes(5000) for _ in range(2000)]\nprint('ready', flush=True)\ninput()\ndel kept\n";
+    for plan in [Plan { interval: 4096, ..Plan::SAMPLED }, Plan::EXACT] {
+        let mut recorder = Recorder::new(plan);
+        let mut command = recorder.command(&pythons()[0]);
+        let mut program = command
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python runs");
+        let mut line = String::new();
+        let output = program.stdout.take().expect("stdout is piped");
+        BufReader::new(output).read_line(&mut line).expect("it speaks");
+        recorder.drain();
+        recorder.put32(offset_of!(Control, stop), 1);
+        recorder.beat();
+        program.stdin.take().expect("stdin is piped").write_all(b"\n").expect("it reads");
+        assert!(program.wait().expect("it ends").success());
+        let offsets = [offset_of!(SlotHeader, lost_events), offset_of!(SlotHeader, lost_frees)];
+        assert_eq!(offsets.map(|offset| recorder.header(0, offset)), [0, 0], "mode {}", plan.mode);
+    }
 }
 
 #[test]

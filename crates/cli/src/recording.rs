@@ -218,7 +218,7 @@ pub(crate) fn closing_line(path: &Path, summary: &Summary, seconds: f64) -> Stri
         heapray_report::thousands(summary.n_events),
     );
     match summary.lost {
-        (0, _) => line.push_str(", none lost"),
+        (0, 0) => line.push_str(", none lost"),
         (events, 0) => line.push_str(&format!(", {} lost", heapray_report::thousands(events))),
         (events, frees) => line.push_str(&format!(
             ", {} lost ({} frees, each a false leak)",

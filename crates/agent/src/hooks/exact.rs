@@ -46,6 +46,7 @@ fn taken(allocator: Allocator, ptr: usize) {
 #[cold]
 pub(crate) fn lose_free() {
     if lock::is_armed() && !lock::is_nested() {
+        add(&header().lost_events, 1);
         add(&header().lost_frees, 1);
     }
 }

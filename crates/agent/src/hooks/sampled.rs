@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use heapray_wire::ring::cells::Allocator;
 
+use crate::hooks::exact::lose_free;
 use crate::mem::{copy, load, store, zero};
 use crate::pages::PAGE_BYTES;
 use crate::ring::{add, header};
@@ -49,7 +50,8 @@ pub(crate) fn record(allocator: Allocator, ptr: usize, size: usize) {
             note(ptr);
             agent.sample(allocator, ptr, size);
         }
-        None => add(&header().lost_events, 1),
+        None if lock::is_armed() => add(&header().lost_events, 1),
+        None => {}
     }
 }
 
@@ -60,7 +62,7 @@ pub(crate) fn record_free(allocator: Allocator, ptr: usize) {
             agent.sampled_free(ptr, allocator);
             forget(ptr);
         }
-        None => add(&header().lost_frees, 1),
+        None => lose_free(),
     }
 }
 
