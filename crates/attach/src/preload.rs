@@ -2,23 +2,33 @@
 //!
 //! The folder must be one that other users can read (a server that gives up root), whose files may be executed (`noexec`
 //! shows as an error of the loader in the target's output), and whose path survives in `LD_PRELOAD` (no colon, no space).
+//!
+//! The file is locked while its heapray lives: what one that was killed has left is told by that, and taken away by the next.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the file; the agent knows its own entry in `LD_PRELOAD` by it.
 pub(crate) const FILE_NAME: &str = "heapray-agent.so";
+/// What names of our folders begin with.
+const FOLDER_NAME: &str = "heapray-";
 /// How many names are tried in one folder before it is given up.
 const MAX_TRIES: u32 = 100;
+/// Entries of a folder that are looked at for leavings.
+const MAX_ENTRIES: usize = 10_000;
+/// Rights of a folder that is whole: others are to find the file in it.
+const FOLDER_MODE: u32 = 0o755;
 
 /// The file, in its folder; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct PreloadFile {
     folder: PathBuf,
     path: PathBuf,
+    /// Keeps the file locked.
+    _open: Option<File>,
 }
 
 impl PreloadFile {
@@ -38,14 +48,18 @@ impl PreloadFile {
     }
 
     fn write_below(base: &Path, image: &[u8]) -> io::Result<Self> {
+        sweep(base);
         let folder = fresh_folder(base)?;
         // From here on dropping it takes the folder away again.
-        let file = Self { path: folder.join(FILE_NAME), folder };
+        let mut file = Self { path: folder.join(FILE_NAME), folder, _open: None };
         let mut out = File::options().write(true).create_new(true).open(&file.path)?;
+        // A file system without locks keeps what a killed heapray leaves: see there.
+        let _locked = out.try_lock();
         out.write_all(image)?;
         // Whatever our umask: other users' processes are to load it, nobody is to write it.
         fs::set_permissions(&file.path, Permissions::from_mode(0o555))?;
-        fs::set_permissions(&file.folder, Permissions::from_mode(0o755))?;
+        fs::set_permissions(&file.folder, Permissions::from_mode(FOLDER_MODE))?;
+        file._open = Some(out);
         Ok(file)
     }
 
@@ -77,10 +91,34 @@ fn is_fit(base: &Path) -> bool {
     base.is_absolute() && !readable.iter().any(splits) && heapray_linux::may_execute_in(base)
 }
 
+/// Takes away what heaprays that were killed have left in `base`. Programs that have the file mapped keep it, and take it for
+/// gone when they start others.
+fn sweep(base: &Path) {
+    let entries = fs::read_dir(base).into_iter().flatten().take(MAX_ENTRIES).filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().as_bytes().starts_with(FOLDER_NAME.as_bytes())) {
+        let folder = entry.path();
+        // One that is being made is not open to others yet.
+        let is_whole = fs::symlink_metadata(&folder)
+            .is_ok_and(|data| data.is_dir() && data.permissions().mode() & 0o777 == FOLDER_MODE);
+        let path = folder.join(FILE_NAME);
+        let is_file = || fs::symlink_metadata(&path).is_ok_and(|data| data.is_file());
+        if is_whole && is_file() && is_unlocked(&path) {
+            let _others = fs::remove_file(&path);
+            let _others = fs::remove_dir(&folder);
+        }
+    }
+}
+
+/// Whether nobody has locked a file; `false` where that cannot be told.
+fn is_unlocked(path: &Path) -> bool {
+    let file = File::options().read(true).custom_flags(heapray_linux::OPEN_NO_WAIT).open(path);
+    file.is_ok_and(|file| file.try_lock().is_ok())
+}
+
 fn fresh_folder(base: &Path) -> io::Result<PathBuf> {
     let pid = std::process::id();
     for n in 0..MAX_TRIES {
-        let folder = base.join(format!("heapray-{pid}-{n}"));
+        let folder = base.join(format!("{FOLDER_NAME}{pid}-{n}"));
         match DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -105,6 +143,29 @@ mod tests {
         assert_ne!(second.path(), path);
         drop(file);
         assert!(!path.exists() && !folder.exists() && second.path().exists());
+    }
+
+    #[test]
+    fn what_a_killed_one_left_is_taken_away() {
+        let base = std::env::temp_dir().join(format!("{FOLDER_NAME}sweep-{}", std::process::id()));
+        fs::create_dir(&base).expect("the temporary directory is writable");
+        let left = |name: &str, mode: u32| {
+            let folder = base.join(name);
+            fs::create_dir(&folder).expect("it is new");
+            fs::write(folder.join(FILE_NAME), b"image").expect("it is new");
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("it is ours");
+            folder
+        };
+        let (killed, begun, others) =
+            (left("heapray-1-0", 0o755), left("heapray-2-0", 0o700), left("other-1-0", 0o755));
+        fs::write(begun.join("more"), b"").expect("it is ours");
+        let first = PreloadFile::write_below(&base, b"image").expect("it will do");
+        let second = PreloadFile::write_below(&base, b"image").expect("it will do");
+        let is_there = |path: &Path| path.join(FILE_NAME).exists();
+        assert!(!killed.exists() && is_there(&begun) && is_there(&others));
+        assert!(first.path().exists() && second.path().exists());
+        drop((first, second));
+        fs::remove_dir_all(&base).expect("it is ours");
     }
 
     #[test]

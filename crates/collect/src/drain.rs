@@ -219,8 +219,7 @@ impl Drain {
         self.known_ends.extend(ends);
     }
 
-    /// Ends the recording: agents are told to stop, rings are read to their end, the file is closed. Processes that run on have
-    /// `reason`.
+    /// Ends the recording: agents are told to stop, rings read to their end, the file closed. Who runs on has ended for `reason`.
     pub fn finish(mut self, reason: &str) -> (Summary, Option<io::Error>) {
         self.slots.stop();
         self.sweep_all();

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::Mapping;
 
+/// Flags to open a file that others may have put there: no waiting for the other end of a pipe, no links followed.
+pub const OPEN_NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+
 /// Where mapped files are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileRoot {

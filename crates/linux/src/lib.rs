@@ -28,7 +28,7 @@ pub use cgroup::{Cgroup, cgroup, machine_bytes};
 pub use core_file::{CoreFile, CoreLoad, CoreThread};
 pub use elf::{ElfFile, ElfSegment, ElfSymbol};
 pub use file_reader::FileReader;
-pub use files::FileRoot;
+pub use files::{FileRoot, OPEN_NO_WAIT};
 pub use guard::{
     Interest, drain, fork_detached, hurry, ignore_signals, poll, protect_from_oom, reap, rename,
     signals_as_descriptor, silence,
