@@ -113,16 +113,18 @@ impl Allocations {
 
     /// The first groups as rows, with the groups.
     pub(super) fn first(&self, names: &Names, groups: Vec<Group>, how: Top) -> Vec<(TopRow, Group)> {
-        let mut keyed: Vec<(f64, Group)> =
-            groups.into_iter().map(|group| (how.order.key(&group.figures), group)).collect();
-        keyed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        // Of equals (nothing grew) the larger first.
+        let key = |group: &Group| (how.order.key(&group.figures), group.figures.live.bytes);
+        let falling = |a: &(f64, f64), b: &(f64, f64)| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1));
+        let mut keyed: Vec<_> = groups.into_iter().map(|group| (key(&group), group)).collect();
+        keyed.sort_by(|(a, _), (b, _)| falling(a, b));
         // Names are made for those that may be shown: all that are as large as the last of them.
         let last = keyed.get(how.limit.saturating_sub(1)).map(|(key, _)| *key);
-        keyed.retain(|(key, _)| last.is_none_or(|last| *key >= last));
-        let mut rows: Vec<(f64, TopRow, Group)> =
+        keyed.retain(|(key, _)| last.is_none_or(|last| falling(key, &last).is_le()));
+        let mut rows: Vec<_> =
             keyed.into_iter().map(|(key, group)| (key, self.top_row(names, &group, how.by), group)).collect();
         rows.sort_by(|(a, row_a, _), (b, row_b, _)| {
-            b.total_cmp(a).then_with(|| (&row_a.place, &row_a.stack).cmp(&(&row_b.place, &row_b.stack)))
+            falling(a, b).then_with(|| (&row_a.place, &row_a.stack).cmp(&(&row_b.place, &row_b.stack)))
         });
         rows.truncate(how.limit);
         rows.into_iter().map(|(_, row, group)| (row, group)).collect()
