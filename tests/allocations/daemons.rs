@@ -122,6 +122,43 @@ fn run_ends_with_the_program_and_names_what_it_leaves() {
     assert!((loads - 2000.0 * 1033.0).abs() < 2_000.0, "{loads}");
 }
 
+#[test]
+fn whoever_stays_is_told_to_end_or_killed_and_the_daemon_lives_on() {
+    for (signal, status) in [("-INT", Some(3)), ("-KILL", None)] {
+        let program = Program::new(newest(), TEXT).exact().options(&["--until-last"]);
+        let mut run = program
+            .command_recorded()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("heapray starts");
+        let (pid, stdin) = daemon(&mut run);
+        let mut lines = BufReader::new(run.stderr.take().expect("stderr is piped"));
+        let mut told = String::new();
+        lines.read_line(&mut told).expect("UTF-8");
+        assert!(told.contains("recorded on"), "{told}");
+        let killed = std::process::Command::new("kill").args([signal, &run.id().to_string()]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "heapray is there");
+        assert_eq!(run.wait().expect("heapray ends").code(), status, "{signal}");
+        let is_there = || fs::metadata(format!("/proc/{pid}")).is_ok();
+        assert!(is_there(), "{signal}: the daemon lives on");
+        let bytes = fs::read(program.file()).expect("it is there");
+        let recording = read_recording("recording.hr", &bytes).expect("it can be read");
+        // What the writer had not written yet is gone with it.
+        let n = recording.tasks.len();
+        assert!(n == 3 || signal == "-KILL" && n > 0, "{signal}: {n}");
+        // It reads, holds more, and ends, which closes its end of the pipe.
+        drop(stdin);
+        lines.read_to_string(&mut told).expect("UTF-8");
+        assert_eq!(
+            told.contains(&format!("not recorded any more: process {pid}\n")),
+            signal == "-INT",
+            "{told}"
+        );
+    }
+}
+
 /// How long a busy machine may take to show that a process has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
