@@ -71,14 +71,10 @@ pub(crate) fn take(plan: &CopyPlan, signals: &OwnedFd, hook: &Hook) -> Result<Ta
     let pid = plan.stop.pid;
     let mappings = heapray_linux::mappings(pid).map_err(|error| unreadable(pid, &error))?;
     let gate = inject::gate_of(pid, &mappings)?;
-    let leftovers = reap::leftovers(pid);
     hook.reached(1);
     let (begin, stopped, seat) = stop(plan.stop, signals)?;
     hook.reached(2);
     let outcome = copy_stopped(plan, &stopped, (seat, gate), hook);
-    if outcome.is_ok() {
-        leftovers.iter().try_for_each(|child| reap::wait_for(seat, *child, gate))?;
-    }
     hook.reached(6);
     let threads = stopped.held.clone();
     let laggards = stopped.resume();

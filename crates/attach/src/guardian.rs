@@ -175,7 +175,9 @@ impl Watch {
             seat: taken.seat,
             suspend_seccomp: copy.seccomp != 0 && !copy.trust_seccomp,
         };
-        let _given_up = reap::in_target(&parent, &taken.children, signals, Instant::now() + REAP_PATIENCE);
+        let mut children = taken.children.to_vec();
+        children.extend(reap::leftovers(parent.pid));
+        let _given_up = reap::in_target(&parent, &children, signals, Instant::now() + REAP_PATIENCE);
         release_laggards(copy.stop.pid, &mut taken.laggards);
         self.hook.reached(12);
         self.say(&Message::Ended { why, pause: taken.pause });

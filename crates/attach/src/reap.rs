@@ -40,7 +40,8 @@ impl Parent {
     }
 }
 
-/// Dead copies and helpers of earlier runs, as ids in the target's own pid namespace.
+/// Dead copies and helpers of earlier runs, as ids in the target's own pid namespace. A guardian that was just killed
+/// leaves them dying: looked for as late as may be.
 pub(crate) fn leftovers(pid: i32) -> Vec<i32> {
     let Ok(target) = heapray_linux::stat(pid) else { return Vec::new() };
     let is_ours = |child: &i32| {

@@ -73,6 +73,11 @@ fn kill_at(holder: &mut Holder, nth: usize) -> bool {
     }
 }
 
+/// A zombie, or taken by its parent.
+fn is_dead(pid: i32) -> bool {
+    heapray_linux::stat(pid).map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
+}
+
 /// One guardian after the other is killed, each a little later, on one target that goes on all the time.
 fn check(script: &str, example: &str, how: &str) {
     let mut target = Target::start(script);
@@ -89,6 +94,8 @@ fn check(script: &str, example: &str, how: &str) {
         wait_until("nobody traces it", || {
             heapray_linux::status(target.pid()).is_ok_and(|status| status.tracer == 0)
         });
+        let children = heapray_linux::children(target.pid()).expect("it lives");
+        wait_until("what it made is dead", || children.iter().all(|child| is_dead(*child)));
         target.say("x");
         assert_eq!(target.line(), "got b'x'", "killed at {nth}");
         if !was_killed {
