@@ -3,6 +3,7 @@
 //! One thread does all that by turns, [`Drain::round`] being one turn; its caller waits between them as long as it is told.
 //! Whatever happens to the file, the processes go on: the agents are told to stop and nothing else.
 
+mod measuring;
 mod slicing;
 
 use std::collections::BTreeMap;
@@ -15,14 +16,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use heapray_attach::SharedFile;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::ring::{COMMAND_DETACH, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED};
-use heapray_wire::{Fact, FactValue, Reading, TaskEnd};
+use heapray_wire::{Fact, FactValue, TaskEnd};
 
 use crate::native::{CodeFiles, NativeFiles};
 use crate::output::Output;
 use crate::pauses::Pauses;
-use crate::plan::{Level, Mode, Plan, RssLimit};
+use crate::plan::{Level, Mode, Plan};
 use crate::slots::Slots;
-use crate::spread::{LOOKS, Spread};
+use crate::spread::Spread;
 use crate::tenant::{self, Now, Tenant};
 use crate::{Engine, Settings, pids};
 
@@ -34,9 +35,6 @@ const WAIT_MAX_EXACT: Duration = Duration::from_millis(20);
 
 /// Memory is measured at least this often, while slices are long.
 const READINGS: Duration = Duration::from_secs(1);
-
-/// While memory is watched to switch the recording on, it is measured this often.
-const WATCH: Duration = Duration::from_millis(100);
 
 /// How long a child may take to its first word, where nobody else is left.
 const CHILD_MAX: Duration = Duration::from_secs(1);
@@ -198,7 +196,11 @@ impl Drain {
         } else if self.measured.elapsed() >= READINGS {
             self.measure();
         }
-        Round { wait: self.pace(n_cells), detach, failure: self.take_failure() }
+        let wait = self.pace(n_cells);
+        if !wait.is_zero() {
+            self.work_ahead();
+        }
+        Round { wait, detach, failure: self.take_failure() }
     }
 
     /// How long to wait after a round that found `n_cells`: the less the longer, so that an idle process costs nothing.
@@ -505,72 +507,6 @@ impl Drain {
         false
     }
 
-    /// Switches the recording on when memory is at its limit, once.
-    fn watch(&mut self) {
-        let Some(limit) = self.plan.when_rss else { return };
-        if self.measured.elapsed() < WATCH {
-            return;
-        }
-        self.measured = Instant::now();
-        let resident = self.tenants.iter().flatten().map(|tenant| resident_bytes(tenant.pid)).max();
-        if resident.is_some_and(|bytes| bytes >= self.bytes_of(limit)) {
-            self.set_recording(true);
-            self.plan.when_rss = None;
-        }
-    }
-
-    fn bytes_of(&self, limit: RssLimit) -> u64 {
-        match limit {
-            RssLimit::Bytes(bytes) => bytes,
-            RssLimit::Share(share) => {
-                let pid = self.tenants.iter().flatten().next().map_or(0, |tenant| tenant.pid);
-                let whole = heapray_linux::cgroup(pid).max_bytes.unwrap_or_else(heapray_linux::machine_bytes);
-                (whole as f64 * share) as u64
-            }
-        }
-    }
-
-    fn measure(&mut self) {
-        self.measured = Instant::now();
-        let t_ns = self.now();
-        let group = self.tenants.iter().flatten().next().map(|tenant| heapray_linux::cgroup(tenant.pid));
-        let group = group.unwrap_or_default();
-        for tenant in self.tenants.iter().flatten() {
-            let reading = Reading {
-                t_ns,
-                rss_bytes: resident_bytes(tenant.pid),
-                live_bytes: 0.0,
-                cgroup_bytes: group.current_bytes.unwrap_or(0),
-                cgroup_limit_bytes: group.max_bytes.unwrap_or(0),
-            };
-            self.engine.reading(tenant.number, reading);
-        }
-    }
-
-    /// Draws fewer samples as there are more live ones: each keeps the interval that it was drawn with.
-    fn spread_samples(&mut self) {
-        if self.plan.mode == Mode::Sampled {
-            self.spread.look_at_live(self.engine.all_live_bytes());
-            self.slots.set_interval(self.spread.interval());
-        }
-    }
-
-    /// Draws fewer samples while they come fast.
-    fn watch_rate(&mut self) {
-        let elapsed = self.rate_looked.elapsed();
-        if self.plan.mode != Mode::Sampled || elapsed < LOOKS {
-            return;
-        }
-        self.rate_looked = Instant::now();
-        let engine = &self.engine;
-        let fresh = self.tenants.iter_mut().flatten().map(|tenant| {
-            let n_events = engine.events_of(tenant.number);
-            n_events.saturating_sub(std::mem::replace(&mut tenant.n_events, n_events))
-        });
-        self.spread.look_at_rate(fresh.max().unwrap_or(0), elapsed);
-        self.slots.set_interval(self.spread.interval());
-    }
-
     fn write(&mut self, ask: impl FnOnce(&mut Engine, &mut NativeFiles<'_>)) {
         let slots = &self.slots;
         let beat = || slots.beat();
@@ -589,10 +525,6 @@ fn has_ended(tenant: &Tenant) -> bool {
             .is_ok_and(|ready| ready.first() == Some(&true)),
         None => heapray_linux::stat(tenant.pid).map_or(true, |stat| stat.state == 'Z'),
     }
-}
-
-fn resident_bytes(pid: i32) -> u64 {
-    heapray_linux::status(pid).map_or(0, |status| status.resident_bytes)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -3,6 +3,8 @@
 //! A damaged table answers `None`. Columns are in bytes, as the table has them: turning them into characters needs the
 //! source text, which is not ours.
 
+use alloc::vec::Vec;
+
 use crate::layouts::LineTable;
 
 /// A range of source text.
@@ -18,11 +20,19 @@ pub struct Location {
     pub end_column: u32,
 }
 
-/// How far a table was read: a search for a later instruction goes on from there.
+/// Places in a table at which a search can begin, as far as it has been read: a module's table is long, and its instructions
+/// are asked for one after the other. Takes a quarter of the table's memory.
+#[derive(Clone, Debug, Default)]
+pub struct Marks(Vec<Cursor>);
+
+/// Bytes of a table between marks.
+const MARK_BYTES: u32 = 64;
+
+/// How far a table was read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cursor {
+struct Cursor {
     /// Byte of the table at which the next entry begins.
-    at: usize,
+    at: u32,
     /// Byte of the code with which it begins.
     offset: u32,
     /// Lines from the first one to that of the entry before.
@@ -32,12 +42,12 @@ pub struct Cursor {
 /// The source range of the instruction at byte offset `lasti`, which `co_positions()` counts from 0 and in characters of
 /// a byte each. 3.10 has no columns. Answers as [`line`] otherwise, at the same cost.
 pub fn location(table: &[u8], first_line: u32, lasti: i32, format: LineTable) -> Option<Location> {
-    location_from(&mut Cursor::default(), table, (first_line, lasti), format)
+    location_from(&mut Marks::default(), table, (first_line, lasti), format)
 }
 
-/// As [`location`], beginning at a cursor of the same table. Instructions in rising order cost one pass over the table.
+/// As [`location`], with the marks of the same table: once they reach behind an instruction, its search costs O(log table).
 pub fn location_from(
-    cursor: &mut Cursor,
+    marks: &mut Marks,
     table: &[u8],
     (first_line, lasti): (u32, i32),
     format: LineTable,
@@ -45,22 +55,22 @@ pub fn location_from(
     let without_columns = |line| Location { line, column: 0, end_line: line, end_column: 0 };
     match (format, u32::try_from(lasti)) {
         (LineTable::Locations, Ok(offset)) => {
-            let (entry, line) = entry_at(cursor, table, first_line.into(), offset)?;
+            let (entry, line) = entry_at(marks, table, first_line.into(), offset)?;
             let line = u32::try_from(line).ok()?;
             columns(entry, line)
         }
-        _ => line_from(cursor, table, (first_line, lasti), format).map(without_columns),
+        _ => line_from(marks, table, (first_line, lasti), format).map(without_columns),
     }
 }
 
 /// The line of the instruction at byte offset `lasti`; `first_line` where that is negative (not begun),
 /// `None` where the instruction has no line or the table does not reach it. Cost: linear in the table.
 pub fn line(table: &[u8], first_line: u32, lasti: i32, format: LineTable) -> Option<u32> {
-    line_from(&mut Cursor::default(), table, (first_line, lasti), format)
+    line_from(&mut Marks::default(), table, (first_line, lasti), format)
 }
 
 fn line_from(
-    cursor: &mut Cursor,
+    marks: &mut Marks,
     table: &[u8],
     (first_line, lasti): (u32, i32),
     format: LineTable,
@@ -68,23 +78,24 @@ fn line_from(
     let Ok(offset) = u32::try_from(lasti) else { return Some(first_line) };
     let start = i64::from(first_line);
     let line = match format {
-        LineTable::Deltas => in_deltas(cursor, table, start, offset),
-        LineTable::Locations => entry_at(cursor, table, start, offset).map(|(_, line)| line),
+        LineTable::Deltas => in_deltas(marks, table, start, offset),
+        LineTable::Locations => entry_at(marks, table, start, offset).map(|(_, line)| line),
     }?;
     u32::try_from(line).ok()
 }
 
 /// Pairs (bytes of code, signed line delta); delta -128 means no line (3.10, `Objects/lnotab_notes.txt`).
-fn in_deltas(cursor: &mut Cursor, table: &[u8], first_line: i64, offset: u32) -> Option<i64> {
-    cursor.rewind(offset);
-    while let Some(&[bytes, delta]) = table.get(cursor.at..)?.first_chunk() {
+fn in_deltas(marks: &mut Marks, table: &[u8], first_line: i64, offset: u32) -> Option<i64> {
+    let mut cursor = marks.before(offset);
+    while let Some(&[bytes, delta]) = table.get(cursor.at as usize..)?.first_chunk() {
         let delta = delta.cast_signed();
         let lines = if delta == -128 { 0 } else { i64::from(delta) };
         let end = cursor.offset.saturating_add(bytes.into());
         if offset < end {
             return (delta != -128).then_some(first_line + cursor.lines + lines);
         }
-        *cursor = Cursor { at: cursor.at + 2, offset: end, lines: cursor.lines + lines };
+        cursor = Cursor { at: cursor.at + 2, offset: end, lines: cursor.lines + lines };
+        marks.pass(cursor);
     }
     None
 }
@@ -93,14 +104,9 @@ fn in_deltas(cursor: &mut Cursor, table: &[u8], first_line: i64, offset: u32) ->
 ///
 /// Entries begin with a byte `1 code:4 length-1:3`, length in code units of two bytes
 /// (3.11 and later, `Objects/locations.md`).
-fn entry_at<'a>(
-    cursor: &mut Cursor,
-    table: &'a [u8],
-    first_line: i64,
-    offset: u32,
-) -> Option<(&'a [u8], i64)> {
-    cursor.rewind(offset);
-    while let rest @ [head, tail @ ..] = table.get(cursor.at..)? {
+fn entry_at<'a>(marks: &mut Marks, table: &'a [u8], first_line: i64, offset: u32) -> Option<(&'a [u8], i64)> {
+    let mut cursor = marks.before(offset);
+    while let rest @ [head, tail @ ..] = table.get(cursor.at as usize..)? {
         let code = (head >> 3) & 15;
         let end = cursor.offset.saturating_add((u32::from(head & 7) + 1) * 2);
         let lines = cursor.lines.checked_add(match code {
@@ -112,16 +118,24 @@ fn entry_at<'a>(
             return (code != 15).then_some((rest, first_line.checked_add(lines)?));
         }
         let next = tail.iter().position(|byte| byte & 0x80 != 0).unwrap_or(tail.len());
-        *cursor = Cursor { at: cursor.at + 1 + next, offset: end, lines };
+        cursor = Cursor { at: cursor.at + 1 + next as u32, offset: end, lines };
+        marks.pass(cursor);
     }
     None
 }
 
-impl Cursor {
-    /// Goes back to the begin where `offset` lies before.
-    fn rewind(&mut self, offset: u32) {
-        if offset < self.offset {
-            *self = Self::default();
+impl Marks {
+    /// The last known place whose entry does not begin behind `offset`.
+    fn before(&self, offset: u32) -> Cursor {
+        let n_before = self.0.partition_point(|mark| mark.offset <= offset);
+        n_before.checked_sub(1).map_or(Cursor::default(), |last| self.0[last])
+    }
+
+    /// The search comes by here.
+    #[inline]
+    fn pass(&mut self, cursor: Cursor) {
+        if cursor.at >= self.0.last().map_or(0, |mark| mark.at) + MARK_BYTES {
+            self.0.push(cursor);
         }
     }
 }
@@ -213,18 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_changes_no_answer() {
-        let locations = [0x88, 0x03, 0xd8, 20, 30, 0xe8, 0, 0xf0, 2, 3, 5, 7, 0xf8, 0x80, 0x11];
-        let deltas = [4, 0, 2, 0x80, 2, 2];
-        let lastis = [0, 2, 2, 8, 6, 20, 3, -1, 10, 8, 0, 4];
+    fn marks_change_no_answer() {
+        let locations = [0x88, 0x03, 0xd8, 20, 30, 0xe8, 0, 0xf0, 2, 3, 5, 7, 0xf8, 0x80, 0x11].repeat(40);
+        let deltas = [4, 0, 2, 0x80, 2, 2].repeat(100);
+        let lastis = [0, 2, 2, 8, 300, 6, 20, 3, -1, 10, 398, 400, 799, 8, 0, 4, 250, 9999, 398];
         for (table, format) in [
             (&locations[..], LineTable::Locations),
             (&deltas[..], LineTable::Deltas),
             (&[][..], LineTable::Deltas),
         ] {
-            let mut cursor = Cursor::default();
+            let mut marks = Marks::default();
             for lasti in lastis {
-                let found = location_from(&mut cursor, table, (5, lasti), format);
+                let found = location_from(&mut marks, table, (5, lasti), format);
                 assert_eq!(found, location(table, 5, lasti, format), "{format:?} {lasti}");
             }
         }

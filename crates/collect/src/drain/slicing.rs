@@ -75,6 +75,13 @@ impl Drain {
         }
     }
 
+    /// Does some of what ending the slice will need, while nobody waits: of a short program that is most of it.
+    pub(super) fn work_ahead(&mut self) {
+        if !self.files.is_reading() {
+            self.write(|engine, native| engine.work_ahead(native));
+        }
+    }
+
     pub(super) fn end_slice(&mut self) {
         self.measure();
         for (idx, tenant) in self.tenants.iter().enumerate() {

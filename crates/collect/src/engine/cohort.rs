@@ -148,6 +148,8 @@ pub(crate) struct Cohorts {
     free: Vec<u32>,
     /// Changed in the current epoch.
     touched: Vec<u32>,
+    /// How many of these were named ahead.
+    n_named: usize,
     /// Slices so far, those of the processes that this one comes from among them: what is inherited is of an earlier epoch.
     epoch: u32,
     /// The first epoch of this process.
@@ -257,6 +259,13 @@ impl Cohorts {
         cohort.temporary.1 += bytes as f64;
     }
 
+    /// Nodes of cohorts that changed within the slice, `n_max` at most, that were not asked for before.
+    pub(crate) fn take_unnamed(&mut self, n_max: usize) -> impl Iterator<Item = u32> {
+        let begin = self.n_named;
+        self.n_named = self.touched.len().min(begin + n_max);
+        self.touched[begin..self.n_named].iter().map(|id| self.all[*id as usize].key.node)
+    }
+
     /// Gives every cohort that changed within the slice to `each`, and whether the process had it from its parent; begins the next
     /// slice: what is dead and not part of the peak is forgotten.
     pub(crate) fn end_slice(&mut self, mut each: impl FnMut(&Cohort, bool)) {
@@ -267,6 +276,7 @@ impl Cohorts {
                 self.remembered.push(id);
             }
         }
+        self.n_named = 0;
         self.epoch += 1;
         for id in std::mem::take(&mut self.remembered) {
             let cohort = &self.all[id as usize];
@@ -304,6 +314,7 @@ impl Cohorts {
             all: self.all.fork(),
             free: self.free.clone(),
             touched: Vec::new(),
+            n_named: 0,
             epoch: self.epoch + 1,
             first_epoch: self.epoch + 1,
             remembered: [self.remembered.as_slice(), &dead].concat(),

@@ -49,6 +49,9 @@ struct Pending {
     t_ns: u64,
 }
 
+/// Names that are looked up at a time before they are needed.
+const AHEAD_MAX: usize = 1 << 12;
+
 /// Most slices that end because an interpreter does, before the next ends by itself: programs may start many others.
 const ENDED_MAX: u32 = 32;
 
@@ -293,6 +296,18 @@ impl Engine {
         self.each(native, |process, writer| writer.events(process));
     }
 
+    /// Does some of what the end of the slice will need: looks up names, and writes slices of processes that have ended before the
+    /// others'. For when nothing else is to be done; it changes nothing in what the file says.
+    pub fn work_ahead(&mut self, native: &mut dyn NativeNames) {
+        self.each(native, |process, writer| {
+            if process.past.is_none() && !process.ended.is_empty() {
+                writer.inherited(process);
+                writer.ended(process, None);
+            }
+            writer.names_ahead(process);
+        });
+    }
+
     /// Ends the slice at `t_ns`: writes what happened in it, and the end of processes that have ended.
     pub fn end_slice(&mut self, t_ns: u64, native: &mut dyn NativeNames) {
         let span = self.next_slice(t_ns);
@@ -318,7 +333,9 @@ impl Engine {
             let mut writer = Writer { names, native, number: number as u16, out: Vec::new() };
             write(process, &mut writer);
             let mut written = writer.out;
-            self.names.take_new(&mut self.out);
+            if !written.is_empty() || self.names.has_many_new() {
+                self.names.take_new(&mut self.out);
+            }
             self.out.append(&mut written);
         }
     }
@@ -376,27 +393,45 @@ impl Writer<'_> {
         self.put(RecordingChunk::Events(events));
     }
 
-    /// Writes the slices of a process that have ended, `last` being the newest.
-    fn slices(&mut self, process: &mut Process, last: &Span) {
+    /// Looks up names of what has changed within the slice.
+    fn names_ahead(&mut self, process: &mut Process) {
+        let Core { tables, memo, cohorts, .. } = &mut process.core;
+        let mut speaker = Speaker { process: self.number.into(), tables, memo, native: self.native };
+        for node in cohorts.take_unnamed(AHEAD_MAX) {
+            self.names.node(&mut speaker, node);
+        }
+    }
+
+    fn inherited(&mut self, process: &mut Process) {
         if let Some((parent, cohorts)) = process.inherited.take() {
             let rows = rows::live_rows(cohorts.live(), self.translator(&mut process.core));
             self.put(RecordingChunk::Inherited(Inherited { parent, rows }));
         }
-        let mut tells = std::mem::take(&mut process.is_new) || process.end.is_some();
+    }
+
+    /// Writes slices of a process that have ended, where something happened, and slice `last` where there is something to be said.
+    fn ended(&mut self, process: &mut Process, last: Option<u32>) {
         for (span, rows) in std::mem::take(&mut process.ended) {
-            if !rows.is_empty() || tells && span.index == last.index {
+            if !rows.is_empty() || process.tells && Some(span.index) == last {
                 let slice = rows.finish(&span, self.translator(&mut process.core));
                 self.put(RecordingChunk::Slice(slice));
-                tells = true;
+                process.tells = true;
             }
         }
+    }
+
+    /// Writes the slices of a process that have ended, `last` being the newest.
+    fn slices(&mut self, process: &mut Process, last: &Span) {
+        self.inherited(process);
+        process.tells |= process.end.is_some();
+        self.ended(process, Some(last.index));
         if process.peak_is_due(last.index) {
             self.peak(process, last.index);
         }
         if !process.readings.is_empty() {
             self.put(RecordingChunk::Readings(std::mem::take(&mut process.readings)));
         }
-        if tells {
+        if std::mem::take(&mut process.tells) {
             self.put(RecordingChunk::Sizes(process.sizes.rows()));
             self.put(RecordingChunk::Status(process.facts()));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use heapray_cpython::layouts::LineTable;
-use heapray_cpython::linetable::{self, Cursor};
+use heapray_cpython::linetable::{self, Marks};
 use heapray_symbols::CodePlace;
 use heapray_wire::ring::cells::{CutReason, LineTableKind, NO_PARENT, NodeKind};
 use heapray_wire::{FrameKind, FrameRow, NO_NODE, NO_STRING, RecordingChunk, StackRow};
@@ -17,6 +17,9 @@ use super::tables::{Code, LoadedObject, RawNode, Tables};
 
 /// Deepest stack that is followed; the agent cuts long before.
 const MAX_DEPTH: usize = 100_000;
+
+/// Nodes that are worth a chunk of their own.
+const MANY_NODES: usize = 1 << 14;
 
 /// In a list of a process's nodes: not asked for yet.
 const UNKNOWN: u32 = u32::MAX - 1;
@@ -52,8 +55,8 @@ pub(crate) struct Names {
     new_nodes: Vec<StackRow>,
     /// (serial of a code object, instruction) to frame: a line table is searched once.
     places: HashMap<(u64, i32), u32>,
-    /// Where the last search in a code object's line table ended: a module's is long, and asked for line after line.
-    cursors: HashMap<u64, Cursor>,
+    /// What is known of line tables, by code object.
+    marks: HashMap<u64, Marks>,
     /// (file of code, offset in it) to frames, outermost first.
     native: HashMap<(u32, u64), Arc<[u32]>>,
     /// Files of code, numbered, by path.
@@ -97,6 +100,11 @@ impl Names {
             speaker.memo.put(id as usize, parent, &UNKNOWN);
         }
         parent
+    }
+
+    /// Whether so many names wait that they make chunks that compress well.
+    pub(crate) fn has_many_new(&self) -> bool {
+        self.new_nodes.len() >= MANY_NODES
     }
 
     /// The chunks that were not written yet.
@@ -183,9 +191,9 @@ impl Names {
             kind if kind == LineTableKind::Deltas as u32 => LineTable::Deltas,
             _ => LineTable::Locations,
         };
-        let cursor = self.cursors.entry(code.serial).or_default();
+        let marks = self.marks.entry(code.serial).or_default();
         let at = (code.first_line, instruction);
-        let place = linetable::location_from(cursor, &code.line_table, at, format);
+        let place = linetable::location_from(marks, &code.line_table, at, format);
         let row = FrameRow {
             function: self.text(&code.qualname),
             file: self.text(&code.filename),

@@ -96,8 +96,8 @@ pub(crate) struct Process {
     /// Peak that was last written: bytes, and slice.
     pub(crate) written_peak: (f64, u32),
     pub(crate) readings: Vec<heapray_wire::Reading>,
-    /// Nothing of it was written yet.
-    pub(crate) is_new: bool,
+    /// There is something to be said of it with the next slice: it is new, or something was written ahead.
+    pub(crate) tells: bool,
     /// The parent's number and what was alive there, until it is written.
     pub(crate) inherited: Option<(u32, Cohorts)>,
     /// Marks at which it forked, not yet fetched by the engine.
@@ -183,7 +183,7 @@ impl Process {
             end: None,
             written_peak: (0.0, 0),
             readings: Vec::new(),
-            is_new: true,
+            tells: true,
             inherited: None,
             forks: Vec::new(),
             early: Early::default(),
