@@ -60,6 +60,16 @@ impl FormatWord {
         endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
     }
 
+    /// A row a site, not a stack.
+    fn has_sites(self) -> bool {
+        matches!(self, Self::Pprof | Self::Csv | Self::Parquet)
+    }
+
+    /// The file says what is lost.
+    fn has_remarks(self) -> bool {
+        self.is_binary()
+    }
+
     fn is_binary(self) -> bool {
         matches!(self, Self::Pprof | Self::Parquet)
     }
@@ -78,9 +88,15 @@ pub(crate) fn run(flags: &ExportFlags) -> anyhow::Result<()> {
         output::refuse_input(&flags.output, &allocations::path_of(&flags.recording.target)?)?;
     }
     let allocations = allocations::allocations(&flags.recording)?;
-    let profile = allocations.profile(flags.what.into(), flags.by.into());
+    let (what, detail) = (flags.what.into(), flags.by.into());
+    let profile =
+        if form.has_sites() { allocations.profile(what, detail) } else { allocations.stacks(what, detail) };
     if let Some(note) = text::note_of_nothing(&profile) {
         to_stderr(&format!("heapray: {note}\n"));
+    }
+    if !form.has_remarks() {
+        let losses = text::losses(&profile);
+        losses.lines().for_each(|line| to_stderr(&format!("heapray: {line}\n")));
     }
     let bytes = match form {
         FormatWord::Collapsed => format::collapsed(&profile).into_bytes(),

@@ -59,7 +59,7 @@ pub(crate) fn run(flags: &FlamegraphFlags) -> anyhow::Result<()> {
 
 fn profile(flags: &FlamegraphFlags, target: &Target) -> anyhow::Result<StackProfile> {
     let recording = RecordingFlags { target: target.clone(), ..flags.recording.clone() };
-    Ok(allocations::allocations(&recording)?.profile(flags.what.into(), flags.by.into()))
+    Ok(allocations::allocations(&recording)?.stacks(flags.what.into(), flags.by.into()))
 }
 
 /// Beside the working directory's other files, never over a recording.

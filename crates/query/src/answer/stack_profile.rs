@@ -13,7 +13,7 @@ pub struct StackProfile {
     pub places: Vec<PlaceRow>,
     /// Each stack once, as it is shown.
     pub stacks: Vec<ProfileStack>,
-    /// One per thread, stack and allocator.
+    /// One per thread, stack and allocator, where they were asked for.
     pub sites: Vec<ProfileSite>,
     /// Sum of the stacks' weights.
     pub total: Estimate,

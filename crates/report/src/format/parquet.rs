@@ -1,8 +1,11 @@
-//! Parquet, a row a site; the columns are those of csv.
+//! Parquet, a row a site; the columns are those of csv, what else there is to say is the metadata `heapray`.
 
+use super::remarks;
 use super::rows::{NUMBERS, Row, TEXTS, rows};
 use heapray_query::answer::StackProfile;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -23,7 +26,12 @@ pub fn parquet(profile: &StackProfile) -> Result<Vec<u8>, ParquetError> {
     let numbers = NUMBERS.iter().map(|name| format!("REQUIRED INT64 {name};"));
     let columns: String = texts.chain(numbers).collect();
     let schema = Arc::new(parse_message_type(&format!("message heapray {{ {columns} }}"))?);
-    let properties = WriterProperties::builder().set_created_by("heapray".to_owned()).build();
+    let remarks = KeyValue::new("heapray".to_owned(), remarks(profile).join("\n"));
+    let properties = WriterProperties::builder()
+        .set_created_by("heapray".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(vec![remarks]))
+        .build();
     let mut bytes = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;

@@ -3,6 +3,7 @@
 //!
 //! Source: github.com/google/pprof/blob/main/proto/profile.proto. Only fields that are written stand here.
 
+use super::remarks;
 use crate::place::{NO_FRAMES, label};
 use crate::sanitize;
 use flate2::Compression;
@@ -173,19 +174,10 @@ fn message(profile: &StackProfile) -> Profile {
         duration_nanos: ((window.to_seconds - window.from_seconds) * 1e9) as i64,
         period_type: Some(period_type),
         period: profile.recording.sample_interval_bytes.map_or(1, |bytes| bytes as i64),
-        comment: comments(profile).iter().map(|line| strings.id(line)).collect(),
+        comment: remarks(profile).iter().map(|line| strings.id(line)).collect(),
         default_sample_type: strings.id(if is_alloc { "alloc_space" } else { "inuse_space" }),
         string_table: strings.rows,
     }
-}
-
-/// What was recorded, what that cost and what is missing.
-fn comments(profile: &StackProfile) -> Vec<String> {
-    let doubt = &profile.recording.doubt;
-    let mut lines = vec![format!("heapray: {}", profile.what)];
-    lines.extend(crate::text::recorded::lines(&profile.recording));
-    lines.push(format!("lost: {} events, {} frees", doubt.lost_events, doubt.lost_frees));
-    lines
 }
 
 fn is_alloc(profile: &StackProfile) -> bool {

@@ -33,7 +33,7 @@ pub use growth::growth;
 pub use holders::holders;
 pub use info::info;
 pub use leaks::leaks;
-pub use recorded::note_of_nothing;
+pub use recorded::{losses, note_of_nothing};
 pub use recording_info::recording_info;
 pub use recording_stats::stats;
 pub use refs::refs;

@@ -38,6 +38,11 @@ pub fn note_of_nothing(profile: &StackProfile) -> Option<String> {
     is_empty.then(|| nothing_matches(&profile.recording).unwrap_or_else(why))
 }
 
+/// What a profile lacks, a line each, for formats that have no place for it; empty where nothing is lost.
+pub fn losses(profile: &StackProfile) -> String {
+    lost(&profile.recording, &Style::default())
+}
+
 /// The last lines of an answer.
 pub(super) fn footer(about: &Recorded, style: &Style) -> String {
     let dim: String = lines(about).iter().map(|line| style.dim(line) + "\n").collect();

@@ -199,7 +199,10 @@ fn columns_of_csv_sum_up_to_what_other_reports_say() {
     let story = || exact(AllocationOptions::default());
     let (stats, top) = (story().stats(), story().top(by_size(GroupBy::Line)));
     for what in [What::Live, What::Peak, What::Growth, What::Temporary, What::Allocated] {
-        let csv = format::csv(&story().profile(what, Detail::Line));
+        let (profile, stacks) = (story().profile(what, Detail::Line), story().stacks(what, Detail::Line));
+        assert_eq!(format::collapsed(&stacks), format::collapsed(&profile), "{what:?}");
+        assert_eq!((stacks.total, stacks.shrunk_bytes), (profile.total, profile.shrunk_bytes), "{what:?}");
+        let csv = format::csv(&profile);
         assert_eq!(column(&csv, "allocated_bytes"), stats.allocated.bytes, "{what:?}");
         assert_eq!(column(&csv, "temporary_count"), stats.temporary.count, "{what:?}");
         assert_eq!(column(&csv, "live_bytes"), top.live.bytes, "{what:?}");
