@@ -1,7 +1,7 @@
 //! What cannot be done is said in one line with exit status 2, and the target is none the worse.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -32,6 +32,24 @@ fn what_is_no_python_is_said_and_runs_on() {
     answers();
     one_line_error(&heapray(["types", &pid]), &[&pid, "Python"]);
     answers();
+}
+
+#[test]
+fn the_python_below_a_shell_is_named() {
+    let script = "import os, sys\nprint(os.getpid(), flush=True)\nsys.stdin.readline()\nprint('alive')";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$0\" -c \"$1\"; :"]).arg(any_python().command().get_program()).arg(script);
+    let mut shell = Running(shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh starts"));
+    let mut lines = BufReader::new(shell.0.stdout.take().expect("piped")).lines();
+    let mut line = || lines.next().expect("a line").expect("text");
+    let (pid, below) = (shell.0.id().to_string(), line());
+    let scratch = Scratch::new();
+    let file = scratch.path().join("file.hr");
+    one_line_error(&heapray(["types", &pid]), &["Python", &below]);
+    one_line_error(&heapray(["attach", &pid, "-o", &file.to_string_lossy()]), &["Python", &below]);
+    assert!(!file.exists());
+    drop(shell.0.stdin.take());
+    assert_eq!(line(), "alive");
 }
 
 #[test]

@@ -48,4 +48,4 @@ pub use launch::{Ending, LaunchError, Launched, launch};
 pub use memory::{DEFAULT_BUDGET_BYTES, ImageMemory, MemoryStats};
 pub use recording::{Command, Recording, find_recording};
 pub use shared::{SHARED_NAME, SharedFile, SharedPlan, Slot};
-pub use tree::tree;
+pub use tree::{pythons_below, tree};

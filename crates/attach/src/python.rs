@@ -50,6 +50,12 @@ pub(crate) fn version(pid: i32) -> Result<u32, AttachError> {
     }
 }
 
+/// Whether process `pid` has a CPython in it, of any version: a look at its files, the process itself is not touched.
+pub(crate) fn is_likely(pid: i32) -> bool {
+    let mappings = heapray_linux::mappings(pid).unwrap_or_default();
+    candidates(pid, &mappings).iter().any(|(elf, _)| elf.address_of("_PyRuntime").is_some())
+}
+
 fn refusal(pid: i32, Unsupported { found, supported }: Unsupported) -> AttachError {
     AttachError::NotPython { pid, found, supported }
 }

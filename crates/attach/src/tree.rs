@@ -2,6 +2,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+/// The processes below `pid` that have a CPython in them, nearest first: what `pid` (a shell, `timeout`, a container's first
+/// process) has started. Costs one small file a thread, and the symbols of the files that may be it.
+pub fn pythons_below(pid: i32) -> Vec<i32> {
+    tree(pid).into_iter().filter(|below| *below != pid && crate::python::is_likely(*below)).collect()
+}
+
 /// `pid` and all processes below it: parents before children, siblings by pid. Empty where there is no such process.
 /// Zombies are left out. Costs one small file a thread.
 pub fn tree(pid: i32) -> Vec<i32> {

@@ -2,6 +2,7 @@
 //!
 //! The rest of the binary sees bytes in the capture format, whether they come from here or from a file.
 
+use crate::below::with_pythons_below;
 use anyhow::{Context, bail};
 use heapray_attach::{CopyOptions, Image, ImageKind};
 use heapray_capture::SnapshotWriter;
@@ -156,7 +157,9 @@ fn process(
             }
             Err(error) => {
                 image.check()?;
-                return Err(error).with_context(|| format!("cannot read process {pid}"));
+                let is_other = matches!(error, SnapshotError::Unsupported(_));
+                let error = anyhow::Error::from(error).context(format!("cannot read process {pid}"));
+                return Err(if is_other { with_pythons_below(error, image.pid) } else { error });
             }
         }
     }

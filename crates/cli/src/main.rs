@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 finding (`leaks`), 2 error. A closed pipe is no error. No panic reaches a user.
 
 mod allocations;
+mod below;
 mod command;
 mod duration;
 mod failure;

@@ -1,5 +1,6 @@
 //! `attach`: records a process that runs already, until it ends, its time is over, or it is told to stop.
 
+use crate::below::with_pythons_below;
 use crate::failure::to_stderr;
 use crate::recording::{Destination, RecordFlags, closing_line, create, memory_stays};
 use anyhow::{Context, bail};
@@ -46,7 +47,9 @@ pub(crate) fn run(flags: &AttachFlags) -> anyhow::Result<()> {
         Ok(attached) => attached,
         Err(error) => {
             destination.abandon();
-            return Err(error.into());
+            let is_other = matches!(error, AttachError::NotPython { .. });
+            let error = anyhow::Error::from(error);
+            return Err(if is_other { with_pythons_below(error, flags.pid.cast_signed()) } else { error });
         }
     };
     let mut recording = Recording::start(flags, plan, destination, attached)?;
@@ -99,7 +102,8 @@ impl<'a> Recording<'a> {
     /// Attaches to the Pythons among the descendants that the target has already.
     fn attach_children(&mut self, options: impl Fn() -> AttachOptions) {
         let mut lines = Vec::new();
-        for pid in descendants(self.attached.pid) {
+        let target = self.attached.pid;
+        for pid in heapray_attach::tree(target).into_iter().filter(|pid| *pid != target) {
             match attach_agent(pid, options()) {
                 Ok(child) => {
                     self.drain.add(child.shared.clone());
@@ -228,15 +232,6 @@ fn detach(attached: Vec<Attached>, others: &[i32]) -> (Vec<String>, Vec<String>)
     (lines, stuck)
 }
 
-/// The children of a process and theirs, as far as they can be listed, without those that have ended.
-fn descendants(pid: i32) -> Vec<i32> {
-    let mut found = heapray_linux::children(pid).unwrap_or_default();
-    found.retain(|child| heapray_linux::stat(*child).is_ok_and(|stat| stat.state != 'Z'));
-    let deeper: Vec<i32> = found.iter().flat_map(|child| descendants(*child)).collect();
-    found.extend(deeper);
-    found
-}
-
 /// Which children are recorded as well, and how long each was stopped.
 fn recorded_too(children: &[Attached]) -> String {
     let pids: Vec<String> = children.iter().take(SHOWN_CHILDREN).map(|child| child.pid.to_string()).collect();
@@ -251,19 +246,4 @@ fn recorded_too(children: &[Attached]) -> String {
 
 fn shown(path: &Path) -> String {
     heapray_report::sanitize(&path.display().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::{Command, Stdio};
-
-    #[test]
-    fn children_that_run_already_are_found() {
-        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat runs");
-        let pid = child.id().cast_signed();
-        assert!(descendants(std::process::id().cast_signed()).contains(&pid));
-        drop(child.stdin.take());
-        child.wait().expect("it ends");
-    }
 }
