@@ -1,7 +1,7 @@
 //! Mappings: `mremap` moves and resizes what was mapped, parts can be unmapped, and reserved address space is not heap.
 
 use heapray_tests::{Program, Recorded};
-use heapray_wire::allocator::MMAP;
+use heapray_wire::allocator::{MMAP, RESERVED};
 
 use crate::claims::{outer_pythons, pythons};
 use crate::native::prelude;
@@ -78,6 +78,48 @@ fn reserved_address_space_is_not_heap() {
                 python.version(),
                 mapped_mb(&recorded)
             );
+        }
+    }
+}
+
+/// As allocators inside libraries do it: much is reserved at once, and used and given back bit by bit without another mapping.
+#[test]
+fn reserved_address_space_counts_as_far_as_it_is_used() {
+    // Little is looked at page by page, much mapping by mapping.
+    for gb in ["1", "64"] {
+        let text = prelude()
+            + &format!("MB, GB = 1 << 20, {gb} << 30\n")
+            + "opened = lib.reserved(GB)  # opened\n\
+               lib.opened(opened, 8 * MB)\n\
+               ctypes.memset(opened, 1, 8 * MB)\n\
+               lazy = lib.lazily(GB)  # lazy\n\
+               ctypes.memset(lazy, 1, 64 * MB)\n\
+               gone = lib.lazily(64 * MB)  # gone\n\
+               ctypes.memset(gone, 1, 64 * MB)\n\
+               moved = lib.remapped(lib.lazily(4 * MB), 4 * MB, 32 * MB)  # moved\n\
+               ctypes.memset(moved, 1, 16 * MB)\n\
+               time.sleep(0.5)\n\
+               lib.given_back(lazy + 32 * MB, 32 * MB)\n\
+               lib.unmapped(gone, 64 * MB)\n\
+               time.sleep(0.5)\n\
+               os._exit(0)\n";
+        for python in outer_pythons() {
+            for options in [&["--mode", "sampled"][..], &["--mode", "exact"]] {
+                let recorded = Program::new(python, &text).options(options).record_well();
+                let live = recorded.live(recorded.task(), &[RESERVED]);
+                let mb = |what: &str| {
+                    let line =
+                        text.lines().position(|line| line.ends_with(&format!("# {what}"))).expect("a line");
+                    live.get(&(line as u32 + 1)).map_or(0.0, |sum| sum.bytes / MB)
+                };
+                let found = ["opened", "lazy", "gone", "moved"].map(mb);
+                // Large pages come in pieces of 2 MB.
+                let right = [8.0, 32.0, 0.0, 16.0].map(|mb| mb..=if mb > 0.0 { mb + 4.0 } else { 0.0 });
+                let who = format!("{} {options:?} {gb} GB", python.version());
+                assert!(right.iter().zip(found).all(|(right, mb)| right.contains(&mb)), "{who}: {found:?}");
+                let top = recorded.ask(&["top"]);
+                assert!(top["reserved"]["bytes"].as_f64() >= Some(56.0 * MB), "{who}: {top}");
+            }
         }
     }
 }

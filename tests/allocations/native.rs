@@ -79,15 +79,15 @@ pub(crate) fn prelude() -> String {
         "import ctypes, gc, json, os, sys, threading, time\n\
          from ctypes import c_int, c_size_t, c_void_p\n\
          lib = ctypes.CDLL({:?})\n\
-         for name in 'block moved mapping reserved remapped'.split(): getattr(lib, name).restype = c_void_p\n\
+         for name in 'block moved mapping reserved lazily remapped'.split(): getattr(lib, name).restype = c_void_p\n\
          lib.block.argtypes = [c_int, c_size_t]\n\
          lib.blocks.argtypes = [c_int, c_int, c_size_t, c_size_t, c_void_p]\n\
          lib.moved.argtypes = [c_void_p, c_size_t]\n\
          lib.dropped.argtypes = [c_void_p]\n\
          lib.drop_all.argtypes = [c_void_p, c_size_t]\n\
-         lib.mapping.argtypes = lib.reserved.argtypes = [c_size_t]\n\
+         lib.mapping.argtypes = lib.reserved.argtypes = lib.lazily.argtypes = [c_size_t]\n\
          lib.remapped.argtypes = [c_void_p, c_size_t, c_size_t]\n\
-         lib.unmapped.argtypes = lib.opened.argtypes = [c_void_p, c_size_t]\n\
+         lib.unmapped.argtypes = lib.opened.argtypes = lib.given_back.argtypes = [c_void_p, c_size_t]\n\
          lib.native_threads.argtypes = lib.unannounced_threads.argtypes = [c_int, c_size_t, c_size_t, c_void_p]\n\
          lib.errno_after.argtypes = [c_int, c_size_t]\n\
          def line(): return sys._getframe(1).f_lineno\n",

@@ -47,7 +47,7 @@ pub(crate) struct Agent {
     n_marks: u64,
     cost: Cost,
     ending: Ending,
-    mappings: [(usize, usize); MAX_MAPPINGS],
+    mappings: [(usize, usize, Allocator); MAX_MAPPINGS],
     next_mapping: usize,
 }
 
@@ -93,7 +93,7 @@ impl Agent {
             n_marks: 0,
             cost: Cost::new(),
             ending: Ending::never(),
-            mappings: [(0, 0); MAX_MAPPINGS],
+            mappings: [(0, 0, Allocator::Mmap); MAX_MAPPINGS],
             next_mapping: 0,
         }
     }
@@ -329,12 +329,21 @@ impl Agent {
         }
     }
 
+    /// Address space is reserved, in both modes: it is rare, and how much of it will be used is not known.
+    pub(crate) fn reserve(&mut self, start: usize, n_bytes: usize) {
+        if self.is_recording {
+            self.n_events += 1;
+            let node = self.node(Holds::Unknown);
+            self.ring.event(&alloc_large(Allocator::Reserved, start as u64, node, n_bytes as u64));
+        }
+    }
+
     /// A range of addresses is unmapped.
     pub(crate) fn unmap(&mut self, start: usize, n_bytes: usize) {
         self.poll();
         for mapping in &mut self.mappings {
             if mapping.0 >= start && mapping.0 < start.saturating_add(n_bytes) {
-                *mapping = (0, 0);
+                *mapping = (0, 0, Allocator::Mmap);
             }
         }
         if self.ending.is_news() {
@@ -349,14 +358,19 @@ impl Agent {
     }
 
     /// Remembers an anonymous mapping; the oldest is forgotten.
-    pub(crate) fn note_mapping(&mut self, start: usize, n_bytes: usize) {
-        self.mappings[self.next_mapping % MAX_MAPPINGS] = (start, n_bytes);
+    pub(crate) fn note_mapping(&mut self, kind: Allocator, start: usize, n_bytes: usize) {
+        self.mappings[self.next_mapping % MAX_MAPPINGS] = (start, n_bytes, kind);
         self.next_mapping = self.next_mapping.wrapping_add(1);
     }
 
-    /// Whether `start` is in an anonymous mapping that is remembered.
-    pub(crate) fn is_mapping(&self, start: usize) -> bool {
-        self.mappings.iter().any(|(first, n_bytes)| (*first..*first + *n_bytes).contains(&start))
+    /// What the anonymous mapping that `start` is in was recorded as, where it is remembered; one that moves is no arena.
+    pub(crate) fn mapping(&self, start: usize) -> Option<Allocator> {
+        let is_it = |mapping: &&(usize, usize, Allocator)| {
+            let (first, n_bytes, _) = **mapping;
+            start >= first && start - first < n_bytes
+        };
+        let (_, _, kind) = self.mappings.iter().find(is_it)?;
+        Some(if *kind == Allocator::Arena { Allocator::Mmap } else { *kind })
     }
 
     /// Puts a mark into the ring, after all that happened before the fork.
@@ -378,7 +392,7 @@ impl Agent {
 
 /// Whether the allocator gives blocks that are freed by their address.
 fn is_heap(allocator: Allocator) -> bool {
-    !matches!(allocator, Allocator::Mmap | Allocator::Arena)
+    !matches!(allocator, Allocator::Mmap | Allocator::Arena | Allocator::Reserved)
 }
 
 /// Whether who calls this allocator holds the interpreter's lock.

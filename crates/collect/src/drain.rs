@@ -4,6 +4,7 @@
 //! Whatever happens to the file, the processes go on: the agents are told to stop and nothing else.
 
 mod measuring;
+mod reserved;
 mod slicing;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use heapray_attach::SharedFile;
 use heapray_wire::ring::cells::Cell;
 use heapray_wire::ring::{COMMAND_DETACH, COMMAND_OFF, COMMAND_ON, SLOT_FREE, SLOT_LIVE, SLOT_RELEASED};
 use heapray_wire::{Fact, FactValue, TaskEnd};
+
+pub(crate) use reserved::Looks;
 
 use crate::native::{CodeFiles, NativeFiles};
 use crate::output::Output;
@@ -181,6 +184,7 @@ impl Drain {
     pub fn round(&mut self) -> Round {
         self.slots.beat();
         let n_cells = self.sweep();
+        self.look_at_reserved(false);
         let detach = self.obey();
         self.watch();
         self.watch_rate();
@@ -223,6 +227,7 @@ impl Drain {
 
     /// Ends the recording: agents are told to stop, rings read to their end, the file closed. Who runs on has ended for `reason`.
     pub fn finish(mut self, reason: &str) -> (Summary, Option<io::Error>) {
+        self.look_at_reserved(true);
         self.slots.stop();
         self.sweep_all();
         if !self.tenants.iter().flatten().all(has_ended) {

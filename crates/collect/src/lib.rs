@@ -14,5 +14,7 @@ mod spread;
 mod tenant;
 
 pub use drain::{Drain, Round, Summary};
-pub use engine::{Engine, LoadedObject, MAX_PROCESSES, NativeNames, NoNames, Numbered, Settings};
+pub use engine::{
+    Engine, LoadedObject, MAX_PROCESSES, NativeNames, NoNames, Numbered, ReservedRange, Settings,
+};
 pub use plan::{Level, Mode, Plan, RssLimit};

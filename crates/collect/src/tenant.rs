@@ -10,6 +10,7 @@ use heapray_wire::ring::cells::Cell;
 use heapray_wire::{Fact, FactValue};
 
 use crate::Engine;
+use crate::drain::Looks;
 
 /// Most cells that are taken from one ring before the others have their turn.
 const BATCH_CELLS: u64 = 1 << 16;
@@ -31,6 +32,8 @@ pub(crate) struct Tenant {
     pub(crate) pidfd: Option<PidFd>,
     /// Its events when it was last looked at how fast they come.
     pub(crate) n_events: u64,
+    /// When it was looked at how much of its reserved address space is in use.
+    pub(crate) looks: Looks,
     /// A record that was cut at this count; a second time it is given up.
     cut_at: Option<u64>,
     young: Young,
@@ -49,7 +52,16 @@ struct Young {
 impl Tenant {
     pub(crate) fn new(number: u32, pid: i32, started_ns: u64) -> Self {
         let pidfd = PidFd::open(pid).ok();
-        Self { number, pid, started_ns, pidfd, n_events: 0, cut_at: None, young: Young::default() }
+        Self {
+            number,
+            pid,
+            started_ns,
+            pidfd,
+            n_events: 0,
+            looks: Looks::new(),
+            cut_at: None,
+            young: Young::default(),
+        }
     }
 
     /// Takes what is in the ring, at most one batch; answers how many cells that was.

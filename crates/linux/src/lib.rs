@@ -10,6 +10,7 @@ mod elf;
 mod file_reader;
 mod files;
 mod guard;
+mod in_use;
 mod load_image;
 mod loader;
 mod maps;
@@ -33,6 +34,7 @@ pub use guard::{
     Interest, drain, fork_detached, hurry, ignore_signals, poll, protect_from_oom, reap, rename,
     signals_as_descriptor, silence,
 };
+pub use in_use::used_bytes;
 pub use load_image::{ImageSegment, LoadImage};
 pub use loader::{Loader, loader};
 pub use maps::{Mapping, mappings, parse_mappings};

@@ -238,10 +238,12 @@ pub mod allocator {
     pub const PYTHON_OBJECT: u8 = 8;
     /// An arena of pymalloc: holds objects, so it is not counted beside them.
     pub const ARENA: u8 = 9;
+    /// Reserved address space, as far as it was seen in use: a block is what came into use in a slice.
+    pub const RESERVED: u8 = 10;
 
     /// Its name in reports, `None` for a number that this version does not know.
     pub fn name(number: u8) -> Option<&'static str> {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 10] = [
             "malloc",
             "calloc",
             "realloc",
@@ -251,6 +253,7 @@ pub mod allocator {
             "python mem",
             "python object",
             "arena",
+            "reserved",
         ];
         NAMES.get(usize::from(number).wrapping_sub(1)).copied()
     }

@@ -19,6 +19,7 @@
 //! since the ring was made and never wrap; a cell lies at `count & (n_cells - 1)`. `head` is stored (release) after
 //! a whole record, so that a process that is killed leaves whole records only.
 
+mod allocator;
 mod cell_error;
 pub mod cells;
 

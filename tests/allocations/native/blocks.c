@@ -72,6 +72,10 @@ int errno_after(int kind, size_t size)
 
 void *mapping(size_t size) { return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
 void *reserved(size_t size) { return mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); }
+void *lazily(size_t size) {
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+int given_back(void *p, size_t size) { return madvise(p, size, MADV_DONTNEED); }
 void *remapped(void *p, size_t from, size_t to) { return mremap(p, from, to, MREMAP_MAYMOVE); }
 int unmapped(void *p, size_t size) { return munmap(p, size); }
 int opened(void *p, size_t size) { return mprotect(p, size, PROT_READ | PROT_WRITE); }

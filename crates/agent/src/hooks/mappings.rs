@@ -1,7 +1,8 @@
 //! Memory from the kernel: `mmap` and its like, in both modes.
 //!
-//! What counts is anonymous memory that can be used: a file's pages are not heap, nor is reserved address space
-//! (`PROT_NONE`, `MAP_NORESERVE`). A part of a reservation that is made usable later by `mprotect` is not seen.
+//! What counts is anonymous memory that can be used: a file's pages are not heap. Reserved address space (`PROT_NONE`,
+//! `MAP_NORESERVE`: what allocators inside libraries, jemalloc and mimalloc, live in) is told as such: the collector looks how
+//! much of it is in use.
 //!
 //! Unsafe: passes the caller's arguments on.
 #![allow(unsafe_code)]
@@ -20,6 +21,7 @@ use crate::stack::python::Holds;
 use crate::{kernel, lock};
 
 const MAP_ANONYMOUS: usize = 0x20;
+const MAP_FIXED: usize = 0x10;
 const PROT_ANY: usize = 7;
 
 /// The thread that is getting an arena for CPython's small objects, 0 none.
@@ -33,27 +35,48 @@ pub(crate) fn as_arena(get: impl FnOnce() -> usize) -> usize {
     arena
 }
 
-fn is_heap(protection: usize, flags: usize) -> bool {
-    protection & PROT_ANY != 0 && flags & MAP_ANONYMOUS != 0 && flags & MAP_NORESERVE == 0
+/// What a mapping is; `None` for a file's.
+fn kind(protection: usize, flags: usize) -> Option<Allocator> {
+    if flags & MAP_ANONYMOUS == 0 {
+        return None;
+    }
+    if protection & PROT_ANY == 0 || flags & MAP_NORESERVE != 0 {
+        return Some(Allocator::Reserved);
+    }
+    let is_arena = ARENA_THREAD.load(Relaxed) == thread_pointer();
+    Some(if is_arena { Allocator::Arena } else { Allocator::Mmap })
 }
 
 fn map(real: &Real, args: [usize; 6]) -> usize {
     // SAFETY: the caller's arguments.
     let start = unsafe { real::call(real, args) };
-    if is_heap(args[2], args[3]) && !kernel::is_error(start as isize) {
-        let is_arena = ARENA_THREAD.load(Relaxed) == thread_pointer();
-        record(if is_arena { Allocator::Arena } else { Allocator::Mmap }, start, args[1]);
+    if kernel::is_error(start as isize) {
+        return start;
+    }
+    match kind(args[2], args[3]) {
+        Some(kind) => record(kind, start, args[1]),
+        None if args[3] & MAP_FIXED != 0 => unmapped(start, args[1]),
+        None => {}
     }
     start
 }
 
+fn unmapped(start: usize, n_bytes: usize) {
+    if let Some(mut agent) = lock::enter_even_nested() {
+        agent.unmap(start, n_bytes);
+    }
+}
+
 fn record(allocator: Allocator, start: usize, n_bytes: usize) {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
-    let is_due = is_exact || shard().passes(n_bytes);
+    let is_reserved = allocator == Allocator::Reserved;
+    let is_due = is_exact || is_reserved || shard().passes(n_bytes);
     let Some(mut agent) = lock::enter_even_nested() else { return };
     agent.poll();
-    agent.note_mapping(start, n_bytes);
-    if is_exact {
+    agent.note_mapping(allocator, start, n_bytes);
+    if is_reserved {
+        agent.reserve(start, n_bytes);
+    } else if is_exact {
         agent.alloc(Holds::Unknown, allocator, start, n_bytes);
     } else if is_due {
         agent.sample(allocator, start, n_bytes);
@@ -86,14 +109,12 @@ pub(crate) extern "C" fn mmap64(
 
 /// Replaces `munmap`.
 pub(crate) extern "C" fn munmap(start: usize, n_bytes: usize) -> usize {
-    if let Some(mut agent) = lock::enter_even_nested() {
-        agent.unmap(start, n_bytes);
-    }
+    unmapped(start, n_bytes);
     // SAFETY: the caller's arguments.
     unsafe { real::call(&real::MUNMAP, [start, n_bytes, 0, 0, 0, 0]) }
 }
 
-/// Replaces `mremap`. Only what was recorded as heap counts where it lies afterwards.
+/// Replaces `mremap`. Only what was recorded counts where it lies afterwards, as what it was.
 pub(crate) extern "C" fn mremap(
     start: usize,
     old_bytes: usize,
@@ -105,11 +126,11 @@ pub(crate) extern "C" fn mremap(
     // SAFETY: the caller's arguments. Under the lock, so that who gets the old range is recorded later.
     let now = unsafe { real::call(&real::MREMAP, [start, old_bytes, n_bytes, flags, wanted, 0]) };
     let Some(mut agent) = agent.filter(|_| !kernel::is_error(now as isize)) else { return now };
-    let was_heap = agent.is_mapping(start);
+    let kind = agent.mapping(start);
     agent.unmap(start, old_bytes);
     drop(agent);
-    if was_heap {
-        record(Allocator::Mmap, now, n_bytes);
+    if let Some(kind) = kind {
+        record(kind, now, n_bytes);
     }
     now
 }

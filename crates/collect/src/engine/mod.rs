@@ -10,6 +10,7 @@ mod live;
 mod names;
 mod process;
 mod ranges;
+mod reserved;
 mod rows;
 mod sizes;
 mod tables;
@@ -23,6 +24,7 @@ use heapray_wire::{Fact, FactValue, Inherited, Peak, Reading, RecordingChunk, Sl
 
 pub use names::{NativeNames, NoNames};
 pub use process::Settings;
+pub use reserved::ReservedRange;
 pub use tables::LoadedObject;
 
 use cohort::CohortKey;
@@ -200,6 +202,29 @@ impl Engine {
     /// Loaded objects of a process whose code was first seen on a stack since this was asked last: their files will be needed.
     pub fn take_new_code(&mut self, number: u32) -> Vec<Arc<LoadedObject>> {
         self.process(number).map_or(Vec::new(), |process| std::mem::take(&mut process.new_code))
+    }
+
+    /// The address space that a process has reserved; how much of it is in use, only a look at the process tells.
+    pub fn reserved(&self, number: u32) -> Vec<ReservedRange> {
+        let process = self.processes.get(number as usize).and_then(Option::as_ref);
+        process.map_or(Vec::new(), |process| process.core.reserved.ranges().collect())
+    }
+
+    /// A look at a process has found so many bytes of each of these reservations in use.
+    pub fn look_at_reserved(&mut self, number: u32, used: &[(u32, u64)], t_ns: u64) {
+        let slice = self.slice;
+        if let Some(process) = self.process(number) {
+            let now = process.moment(t_ns, slice);
+            used.iter().for_each(|(reservation, bytes)| process.look_at_reserved(*reservation, *bytes, now));
+        }
+    }
+
+    /// The slice from which on the interpreter of a process ends, or in which it does.
+    pub fn ending_slice(&self, number: u32) -> Option<u32> {
+        match self.processes.get(number as usize)?.as_ref()?.ending {
+            Some(Ending::From(slice) | Ending::Within(slice)) => Some(slice),
+            _ => None,
+        }
     }
 
     /// Takes a measurement of a process; its live bytes are filled in here.

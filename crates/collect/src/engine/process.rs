@@ -12,6 +12,7 @@ use super::early::Early;
 use super::live::{Block, LiveMap, WARM};
 use super::names::Memo;
 use super::ranges::Ranges;
+use super::reserved::{Change, Reserved};
 use super::rows::{SliceRows, Span};
 use super::sizes::Sizes;
 use super::tables::{LoadedObject, Tables};
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) memo: Memo,
     live: LiveMap,
     ranges: Ranges,
+    pub(crate) reserved: Reserved,
     pub(crate) cohorts: Cohorts,
 }
 
@@ -134,6 +136,7 @@ impl Core {
             memo: Memo::default(),
             live: LiveMap::default(),
             ranges: Ranges::default(),
+            reserved: Reserved::default(),
             cohorts: Cohorts::default(),
         }
     }
@@ -145,6 +148,7 @@ impl Core {
             memo: self.memo.fork(),
             live: self.live.fork(),
             ranges: self.ranges.clone(),
+            reserved: self.reserved.clone(),
             cohorts: self.cohorts.inherit(),
         }
     }
@@ -368,6 +372,11 @@ impl Process {
     }
 
     fn alloc(&mut self, addr: u64, born: Born, now: Moment) {
+        if born.allocator == allocator::RESERVED {
+            self.tally.n_events += 1;
+            self.unmap(addr, born.size, now);
+            return self.core.reserved.map(addr, born.size, born.node);
+        }
         let is_mapping = born.allocator == allocator::MMAP || born.allocator == allocator::ARENA;
         if born.interval == 0 && !is_mapping {
             return self.alloc_one(addr, born, now);
@@ -425,8 +434,32 @@ impl Process {
         }
     }
 
+    /// A look has found so many bytes of a reservation in use.
+    pub(crate) fn look_at_reserved(&mut self, reservation: u32, bytes: u64, now: Moment) {
+        for change in self.core.reserved.look(reservation, bytes) {
+            let Change::Grown { node, bytes } = change else {
+                self.shrink(change);
+                continue;
+            };
+            let born = Born { allocator: allocator::RESERVED, node, size: bytes, interval: 0 };
+            let cohort = self.cohort(&born, now.slice);
+            let is_block = self.core.reserved.grown(reservation, cohort, bytes);
+            let weight = Sum { n_records: is_block.into(), bytes: bytes as f64, ..Sum::default() };
+            self.sizes.add(allocator::RESERVED, bytes, &weight.told(0));
+            self.core.cohorts.born(cohort, weight, now.t_ns, 1.0);
+        }
+    }
+
+    fn shrink(&mut self, change: Change) {
+        if let Change::Shrunk { cohort, bytes, is_last } = change {
+            let weight = Sum { n_records: is_last.into(), bytes: bytes as f64, ..Sum::default() };
+            self.core.cohorts.died(cohort, weight, 1.0);
+        }
+    }
+
     /// A mapping's bytes go piece by piece, its one block with the last piece.
     fn unmap(&mut self, addr: u64, size: u64, now: Moment) {
+        self.core.reserved.unmap(addr, size).into_iter().for_each(|change| self.shrink(change));
         for cut in self.core.ranges.unmap(addr, size) {
             let key = *self.core.cohorts.key(cut.mapping.cohort);
             let whole = Sum::of(cut.mapping.size, key.interval);

@@ -75,6 +75,14 @@ impl Ranges {
         cuts
     }
 
+    /// What is left, in address order: begin, end, and the cohort of the mapping.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (u64, u64, u32)> {
+        let of = |(start, piece): (&u64, &Piece)| {
+            Some((*start, piece.end, self.mappings.get(&piece.mapping)?.cohort))
+        };
+        self.pieces.iter().filter_map(of)
+    }
+
     fn take(&mut self, number: u64, bytes: u64) -> Option<Cut> {
         let mapping = self.mappings.get_mut(&number)?;
         mapping.left -= bytes;

@@ -21,6 +21,9 @@ pub struct TopAnswer {
     /// What of it native threads allocated, whose stacks hang from where they were started: it is charged to these lines, whoever the
     /// threads work for.
     pub native_threads: Estimate,
+    /// What of it lies in address space that was reserved (by allocators inside libraries), as far as it is in use: it is charged to
+    /// the lines that had it reserved, whoever uses it.
+    pub reserved: Estimate,
     /// All growth in the window.
     pub growth: Estimate,
     /// All that was allocated in the window.

@@ -4,7 +4,7 @@ use super::rows::{estimate, part, per_second, trend};
 use super::{Allocations, Names, What, by_name, detail};
 use crate::answer::{TopAnswer, TopRow};
 use heapray_profile::{Amount, Charge, Figures, Group, GroupBy, Site};
-use heapray_wire::FrameKind;
+use heapray_wire::{FrameKind, allocator};
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,7 @@ impl Allocations {
             process: peak.map(|peak| self.recording.tasks[peak.task].number),
             live: estimate(all.live),
             native_threads: estimate(self.of_native_threads(&sites)),
+            reserved: estimate(of_reserved(&sites)),
             growth: estimate(all.growth()),
             allocated: estimate(all.allocated),
             bytes_per_second: per_second(all.allocated.bytes, self.span.seconds()),
@@ -150,4 +151,14 @@ fn shares(mut rows: Vec<TopRow>, all: f64) -> Vec<TopRow> {
         row.share = part(row.live.bytes as f64, all);
     }
     rows
+}
+
+/// What lives in reserved address space.
+fn of_reserved(sites: &[Site]) -> Amount {
+    let mut sum = Amount::default();
+    sites
+        .iter()
+        .filter(|site| site.allocator == allocator::RESERVED)
+        .for_each(|site| sum += site.figures.live);
+    sum
 }

@@ -46,6 +46,7 @@ pub fn top(answer: &TopAnswer, style: &Style) -> String {
     text.push('\n');
     text.push_str(&style.dim(&explained(answer, is_peak)));
     text.push_str(&style.dim(&native_threads(answer)));
+    text.push_str(&style.dim(&reserved(answer)));
     text + &footer(&answer.recording, style)
 }
 
@@ -120,6 +121,18 @@ fn native_threads(answer: &TopAnswer) -> String {
         _ => format!(
             "{} by native threads, under the lines that started these, whoever they work for\n",
             estimated(&answer.native_threads)
+        ),
+    }
+}
+
+/// Who uses memory of an allocator inside a library is not known either.
+fn reserved(answer: &TopAnswer) -> String {
+    match answer.reserved.bytes {
+        0 => String::new(),
+        _ => format!(
+            "{} in use of address space that allocators inside libraries reserved (jemalloc, mimalloc), under the lines at which \
+             they did, whoever uses it\n",
+            estimated(&answer.reserved)
         ),
     }
 }

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+pub use super::allocator::Allocator;
 pub use super::cell_error::CellError;
 use crate::ring::{CELL_BYTES, MAX_PAYLOAD_BYTES};
 
@@ -55,48 +56,6 @@ pub const LOW_MASK: u64 = (1 << 56) - 1;
 pub const NO_PARENT: u32 = u32::MAX;
 /// The node of which nothing is known; never sent.
 pub const UNKNOWN_NODE: u32 = 0;
-
-/// Which function gave a block. Numbers as in the cells and in the capture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Allocator {
-    /// `malloc`.
-    Malloc = 1,
-    /// `calloc`.
-    Calloc = 2,
-    /// `realloc`, `reallocarray`.
-    Realloc = 3,
-    /// `posix_memalign`, `aligned_alloc`, `memalign`, `valloc`, `pvalloc`.
-    Memalign = 4,
-    /// `mmap`, `mremap`.
-    Mmap = 5,
-    /// `PyMem_RawMalloc` and its like.
-    PythonRaw = 6,
-    /// `PyMem_Malloc` and its like.
-    PythonMem = 7,
-    /// `PyObject_Malloc` and its like.
-    PythonObject = 8,
-    /// An arena of CPython's small-object allocator: where objects are seen it is not counted again.
-    Arena = 9,
-}
-
-impl Allocator {
-    /// The allocator of a number in a cell.
-    pub const fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            1 => Self::Malloc,
-            2 => Self::Calloc,
-            3 => Self::Realloc,
-            4 => Self::Memalign,
-            5 => Self::Mmap,
-            6 => Self::PythonRaw,
-            7 => Self::PythonMem,
-            8 => Self::PythonObject,
-            9 => Self::Arena,
-            _ => return None,
-        })
-    }
-}
 
 /// What a node of the stack tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
