@@ -1,5 +1,6 @@
 //! Whatever allocator the program runs on: glibc with poison, jemalloc, mimalloc, Python's debug allocators.
 
+use heapray_testkit::Python;
 use heapray_tests::Program;
 
 use crate::claims::{LIBC, PYTHON, pythons};
@@ -100,20 +101,52 @@ fn tracemalloc_from_the_start_is_no_matter() {
 
 #[test]
 fn a_preloaded_jemalloc_is_seen() {
-    preloaded("libjemalloc.so.");
+    let path = library("libjemalloc.so.");
+    check(&[("LD_PRELOAD", &path)], true);
+    counts_once(pythons(), ("LD_PRELOAD", &path), &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC]);
 }
 
 #[test]
 fn a_preloaded_mimalloc_is_seen() {
-    preloaded("libmimalloc.so.");
+    let path = library("libmimalloc.so.");
+    check(&[("LD_PRELOAD", &path)], true);
+    counts_once(pythons(), ("LD_PRELOAD", &path), &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC]);
 }
 
-/// With a library of Debian's, which `make test` installs. Interpreters in other roots do not have it and run without.
-fn preloaded(name: &str) {
+#[test]
+fn pythons_own_mimalloc_counts_once() {
+    let have_it: Vec<&Python> = pythons().iter().filter(|python| python.minor() >= 13).collect();
+    assert!(!have_it.is_empty());
+    counts_once(have_it, ("PYTHONMALLOC", "mimalloc"), &[&["--mode", "exact"], MALLOC]);
+}
+
+const MALLOC: &[&str] = &["--mode", "exact", "--level", "malloc"];
+
+/// The blocks of an allocator count, or the address space that it has them in, not both.
+fn counts_once<'a>(
+    pythons: impl IntoIterator<Item = &'a Python>,
+    (name, value): (&str, &str),
+    modes: &[&[&str]],
+) {
+    let text =
+        "import os, time\nkept = [bytearray(1 << 20) for _ in range(40)]\ntime.sleep(0.3)\nos._exit(0)\n";
+    for python in pythons {
+        for options in modes {
+            let recorded = Program::new(python, text).options(options).variable(name, value).record_well();
+            // All of it: Python's own lies where the first block was asked for.
+            let mb = recorded.ask(&["top"])["live"]["bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
+            let who = format!("{} {value} {options:?}", python.version());
+            assert!((39.0..55.0).contains(&mb), "{who}: {mb} MB");
+        }
+    }
+}
+
+/// A library of Debian's, which `make test` installs. Interpreters in other roots do not have it and run without.
+fn library(name: &str) -> String {
     let folder = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let files = std::fs::read_dir(&folder).expect("the folder of libraries is readable").flatten();
     let mut found: Vec<_> = files.filter_map(|file| file.path().to_str().map(str::to_owned)).collect();
     found.retain(|path| path.rsplit('/').next().is_some_and(|file| file.starts_with(name)));
-    let path = found.iter().min().unwrap_or_else(|| panic!("no {name} in {folder}: run make test once"));
-    check(&[("LD_PRELOAD", path)], true);
+    found.sort();
+    found.into_iter().next().unwrap_or_else(|| panic!("no {name} in {folder}: run make test once"))
 }

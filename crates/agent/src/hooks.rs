@@ -20,6 +20,8 @@ pub(crate) struct Hook {
     pub(crate) real: &'static Real,
     sampled: Entry,
     exact: Entry,
+    /// What the interpreter gets where its objects are seen.
+    python: Option<Entry>,
 }
 
 /// Address of a function of ours.
@@ -39,23 +41,37 @@ impl Entry {
 
 impl Hook {
     /// What a slot gets.
-    pub(crate) fn entry(&self, is_exact: bool) -> usize {
-        if is_exact { self.exact.addr() } else { self.sampled.addr() }
+    pub(crate) fn entry(&self, is_exact: bool, is_python: bool) -> usize {
+        match self.python {
+            Some(entry) if is_python => entry.addr(),
+            _ if is_exact => self.exact.addr(),
+            _ => self.sampled.addr(),
+        }
     }
 
     /// Whether a slot's value is ours.
     pub(crate) fn is_ours(&self, value: usize) -> bool {
-        value == self.sampled.addr() || value == self.exact.addr()
+        let of_python = self.python.is_some_and(|entry| value == entry.addr());
+        value == self.sampled.addr() || value == self.exact.addr() || of_python
+    }
+
+    /// Whether it gives or takes mappings, which the allocator behind `malloc` makes for blocks that are seen.
+    pub(crate) fn maps(&self) -> bool {
+        let mappings = [&real::MMAP, &real::MMAP64, &real::MUNMAP, &real::MREMAP];
+        mappings.iter().any(|real| core::ptr::eq(*real, self.real))
     }
 }
 
 macro_rules! hooks {
-    ($($real:ident: $sampled:expr, $exact:expr;)*) => {
+    (@entry) => { None };
+    (@entry $entry:expr) => { Some(Entry($entry as *const ())) };
+    ($($real:ident: $sampled:expr, $exact:expr $(, $python:expr)?;)*) => {
         /// All hooks.
         pub(crate) static HOOKS: &[Hook] = &[$(Hook {
             real: &real::$real,
             sampled: Entry($sampled as *const ()),
             exact: Entry($exact as *const ()),
+            python: hooks!(@entry $($python)?),
         }),*];
     };
 }
@@ -71,8 +87,8 @@ hooks! {
     MEMALIGN: sampled::memalign, exact::memalign;
     VALLOC: sampled::valloc, exact::valloc;
     PVALLOC: sampled::pvalloc, exact::pvalloc;
-    MMAP: mappings::mmap, mappings::mmap;
-    MMAP64: mappings::mmap64, mappings::mmap64;
+    MMAP: mappings::mmap, mappings::mmap, mappings::python_mmap;
+    MMAP64: mappings::mmap64, mappings::mmap64, mappings::python_mmap64;
     MUNMAP: mappings::munmap, mappings::munmap;
     MREMAP: mappings::mremap, mappings::mremap;
     DLOPEN: arch::dlopen, arch::dlopen;

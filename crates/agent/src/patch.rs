@@ -2,7 +2,8 @@
 //!
 //! A slot is changed only where it holds the very function that the hook passes on to, or waits for lazy binding: an
 //! object that was bound to another allocator keeps it. Every object is patched once; a table by load address remembers
-//! which, and one changed slot of each, so that an object that was unloaded and loaded again is seen to be new.
+//! which, and one changed slot of each, so that an object that was unloaded and loaded again is seen to be new. The object that
+//! serves `malloc` (a preloaded jemalloc) maps for itself: its blocks are seen.
 //!
 //! Unsafe: writes into address tables, changes their pages' protection.
 #![allow(unsafe_code)]
@@ -20,7 +21,7 @@ use crate::hooks::{HOOKS, Hook};
 use crate::mem::{call2, load, store};
 use crate::objects::List;
 use crate::pages::map;
-use crate::real::DL_ITERATE_PHDR;
+use crate::real::{DL_ITERATE_PHDR, MALLOC};
 use crate::ring::{control, header};
 use crate::stack::Stacks;
 use crate::{kernel, lock};
@@ -204,11 +205,13 @@ fn patch(tables: &Tables) -> Done {
     let is_exact = control().mode.load(Relaxed) == MODE_EXACT;
     // An address in data may be copied anywhere, from where it could not be taken out: not in an attached process.
     let stays = control().flags.load(Relaxed) & FLAG_FOLLOW_EXEC != 0;
+    let is_python = tables.find(b"_PyRuntime").is_some();
+    let gives_blocks = !is_python && (tables.range.0..tables.range.1).contains(&MALLOC.addr());
     let mut done = Done::default();
     let mut pages = Pages::new(tables);
     for relocation in tables.relocations() {
         let Some(hook) = hook_of(&relocation) else { continue };
-        if relocation.kind == R_ABSOLUTE && !stays {
+        if relocation.kind == R_ABSOLUTE && !stays || gives_blocks && hook.maps() {
             continue;
         }
         // SAFETY: a slot that the loader has written.
@@ -220,7 +223,7 @@ fn patch(tables: &Tables) -> Done {
         if !is_real && !waits {
             continue;
         }
-        let entry = hook.entry(is_exact);
+        let entry = hook.entry(is_exact, is_python);
         pages.write(relocation.slot, entry);
         done = Done { n_slots: done.n_slots + 1, slot: relocation.slot, value: entry };
     }

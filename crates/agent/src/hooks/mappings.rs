@@ -10,8 +10,8 @@
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
-use heapray_wire::ring::MODE_EXACT;
 use heapray_wire::ring::cells::Allocator;
+use heapray_wire::ring::{LEVEL_OBJECTS, MODE_EXACT};
 
 use crate::arch::{MAP_NORESERVE, thread_pointer};
 use crate::real::{self, Real};
@@ -48,12 +48,24 @@ fn kind(protection: usize, flags: usize) -> Option<Allocator> {
 }
 
 fn map(real: &Real, args: [usize; 6]) -> usize {
+    map_as(real, args, kind(args[2], args[3]))
+}
+
+/// The interpreter's own reservations hold objects (`PYTHONMALLOC=mimalloc`), which count where they are seen.
+fn map_of_python(real: &Real, args: [usize; 6]) -> usize {
+    let sees_objects =
+        control().mode.load(Relaxed) != MODE_EXACT || control().level.load(Relaxed) == LEVEL_OBJECTS;
+    let kind = kind(args[2], args[3]);
+    map_as(real, args, kind.filter(|kind| *kind != Allocator::Reserved || !sees_objects))
+}
+
+fn map_as(real: &Real, args: [usize; 6], kind: Option<Allocator>) -> usize {
     // SAFETY: the caller's arguments.
     let start = unsafe { real::call(real, args) };
     if kernel::is_error(start as isize) {
         return start;
     }
-    match kind(args[2], args[3]) {
+    match kind {
         Some(kind) => record(kind, start, args[1]),
         None if args[3] & MAP_FIXED != 0 => unmapped(start, args[1]),
         None => {}
@@ -105,6 +117,30 @@ pub(crate) extern "C" fn mmap64(
     offset: usize,
 ) -> usize {
     map(&real::MMAP64, [addr, n_bytes, protection, flags, fd, offset])
+}
+
+/// Replaces `mmap` in the interpreter.
+pub(crate) extern "C" fn python_mmap(
+    addr: usize,
+    n_bytes: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+) -> usize {
+    map_of_python(&real::MMAP, [addr, n_bytes, protection, flags, fd, offset])
+}
+
+/// Replaces `mmap64` in the interpreter.
+pub(crate) extern "C" fn python_mmap64(
+    addr: usize,
+    n_bytes: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+) -> usize {
+    map_of_python(&real::MMAP64, [addr, n_bytes, protection, flags, fd, offset])
 }
 
 /// Replaces `munmap`.
