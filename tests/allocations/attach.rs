@@ -408,6 +408,18 @@ fn recording_is_switched_off_and_on() {
         scene.grow();
         assert_eq!(heapray(["off", &pid]).status, Some(0), "{}", scene.name);
         scene.grow();
+        let n_pauses = || {
+            let told = heapray(["top", &pid, "--json"]).json();
+            told["recording"]["paused"].as_array().map_or(0, Vec::len)
+        };
+        let began = Instant::now();
+        while n_pauses() != 2 {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{}: the live recording does not say that it is off",
+                scene.name
+            );
+        }
         attach.signal("-INT");
         assert_eq!(attach.end().0, Some(0), "{}", scene.name);
         scene.assert_as_before();

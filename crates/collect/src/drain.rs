@@ -172,6 +172,7 @@ impl Drain {
     pub fn set_recording(&mut self, on: bool) {
         self.ended.never_on &= !on;
         self.pauses.switch(on, self.now());
+        self.engine.tell_all();
         self.slots.set_recording(on);
     }
 

@@ -1,8 +1,9 @@
 //! How much of some ranges of addresses is in use: in memory, or in swap.
 //!
-//! Of few GiB `/proc/PID/pagemap` tells it page by page, eight bytes each, used or not
-//! (Documentation/admin-guide/mm/pagemap.rst): some ms a GiB. Of more, `/proc/PID/smaps` does, mapping by mapping: its cost is that of
-//! all memory that the process uses, some 10 ms a GiB. The process waits for neither, unless it changes its mappings meanwhile.
+//! `/proc/PID/pagemap` tells it page by page, eight bytes each, used or not (Documentation/admin-guide/mm/pagemap.rst): about a ms a
+//! GiB, and the process can change its mappings after every 2 MiB. Of very much `/proc/PID/smaps` does, mapping by mapping: its cost
+//! is that of all memory that the process uses, some 10 ms a GiB, and who changes the mappings may wait for the largest. Nobody else
+//! waits for either.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +17,7 @@ const USED: u8 = 0xc0;
 /// Entries that are read at a time.
 const N_ENTRIES: usize = 1 << 13;
 /// Address space that is looked at page by page.
-const PAGES_MAX: u64 = 4 << 30;
+const PAGES_MAX: u64 = 16 << 30;
 
 /// Bytes in use of each of these ranges (begin and end) of process `pid`. The shared page of zeros, which reading gives, is among
 /// them.

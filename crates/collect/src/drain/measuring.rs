@@ -57,7 +57,7 @@ impl Drain {
     /// Draws fewer samples as there are more live ones: each keeps the interval that it was drawn with.
     pub(super) fn spread_samples(&mut self) {
         if self.plan.mode == Mode::Sampled {
-            self.spread.look_at_live(self.engine.all_live_bytes());
+            self.spread.look_at_live(self.engine.all_sampled_bytes());
             self.slots.set_interval(self.spread.interval());
         }
     }

@@ -9,23 +9,28 @@ use crate::engine::ReservedRange;
 
 /// Time between two looks at a process, at least.
 const LOOKS: Duration = Duration::from_millis(20);
-/// A look is not repeated before this many times the time that it took: 2 % of a processor at most.
-const COST_FACTOR: u32 = 50;
+/// A look is not repeated before this many times the time that it took: 2 % of a processor at most while a process is young, since it
+/// may end at any moment, half a percent later.
+const COST_FACTORS: [u32; 2] = [50, 200];
+const YOUNG: Duration = Duration::from_secs(10);
 
 /// When a process is looked at again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Looks {
+    begin: Instant,
     last: Instant,
     took: Duration,
 }
 
 impl Looks {
     pub(crate) fn new() -> Self {
-        Self { last: Instant::now(), took: Duration::ZERO }
+        let now = Instant::now();
+        Self { begin: now, last: now, took: Duration::ZERO }
     }
 
     fn is_due(&self) -> bool {
-        self.last.elapsed() >= LOOKS.max(self.took * COST_FACTOR)
+        let factor = COST_FACTORS[usize::from(self.begin.elapsed() >= YOUNG)];
+        self.last.elapsed() >= LOOKS.max(self.took * factor)
     }
 }
 
@@ -61,7 +66,7 @@ impl Drain {
             self.engine.look_at_reserved(number, &used, t_ns);
         }
         if let Some(Some(tenant)) = self.tenants.get_mut(idx) {
-            tenant.looks = Looks { last: Instant::now(), took: begin.elapsed() };
+            tenant.looks = Looks { last: Instant::now(), took: begin.elapsed(), ..tenant.looks };
         }
     }
 }

@@ -84,10 +84,12 @@ impl Drain {
 
     pub(super) fn end_slice(&mut self) {
         self.measure();
+        let pauses = self.pauses.fact(self.now());
         for (idx, tenant) in self.tenants.iter().enumerate() {
             if let (Some(tenant), Some(slot)) = (tenant, self.slots.get(idx)) {
                 let header = slot.header();
-                self.engine.status(tenant.number, tenant::status(header));
+                let facts = tenant::status(header).into_iter().chain(pauses.clone());
+                self.engine.status(tenant.number, facts.collect());
                 self.pythons.extend(tenant::python(header).map(|version| (tenant.number, version)));
             }
         }

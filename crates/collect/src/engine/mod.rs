@@ -242,6 +242,11 @@ impl Engine {
         }
     }
 
+    /// There is something new to be said of all processes: it is written with the next slice, also of those in which nothing happened.
+    pub fn tell_all(&mut self) {
+        self.processes.iter_mut().flatten().for_each(|process| process.tells = true);
+    }
+
     /// A process has ended; it is written and forgotten with the next slice.
     pub fn end(&mut self, number: u32, end: TaskEnd) {
         let slice = self.slice;
@@ -270,9 +275,10 @@ impl Engine {
         process.map_or(0.0, |process| process.core.cohorts.high.bytes)
     }
 
-    /// Bytes that are alive in all processes.
-    pub fn all_live_bytes(&self) -> f64 {
-        self.processes.iter().flatten().map(|process| process.core.cohorts.high.bytes).sum()
+    /// Bytes that are alive in all processes, but for reserved address space: what samples stand for.
+    pub fn all_sampled_bytes(&self) -> f64 {
+        let cores = self.processes.iter().flatten().map(|process| &process.core);
+        cores.map(|core| core.cohorts.high.bytes - core.reserved.used_bytes() as f64).sum()
     }
 
     /// Allocations and frees taken so far from processes that have not ended.

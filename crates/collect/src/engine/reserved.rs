@@ -63,6 +63,11 @@ impl Reserved {
         over.flat_map(|space| space.used).map(ends).collect()
     }
 
+    /// Bytes that were in use when it was looked last.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.spaces.values().flat_map(|space| &space.used).map(|(_, bytes)| bytes).sum()
+    }
+
     /// Where to look.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = ReservedRange> {
         self.ranges.pieces().map(|(start, end, reservation)| ReservedRange { reservation, start, end })
@@ -139,10 +144,12 @@ mod tests {
         let mut reserved = Reserved::default();
         reserved.map(0x1000, 0x1000, 7);
         reserved.map(0x2000, 0x1000, 8);
+        assert_eq!(reserved.used_bytes(), 0);
         assert_eq!(reserved.look(1, 0x1000), [Change::Grown { node: 8, bytes: 0x1000 }]);
         assert!(reserved.grown(1, 3, 0x1000));
         assert_eq!(reserved.look(0, 0x800), [Change::Grown { node: 7, bytes: 0x800 }]);
         assert!(reserved.grown(0, 3, 0x800), "a block of its own, though of the same cohort");
+        assert_eq!(reserved.used_bytes(), 0x1800);
         assert_eq!(reserved.unmap(0x1000, 0x2000), [shrunk(3, 0x800, true), shrunk(3, 0x1000, true)]);
     }
 }
