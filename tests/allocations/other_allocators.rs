@@ -3,7 +3,7 @@
 use heapray_testkit::Python;
 use heapray_tests::Program;
 
-use crate::claims::{LIBC, PYTHON, pythons};
+use crate::claims::{LIBC, PYTHON, outer_pythons, pythons};
 use crate::native::prelude;
 
 const WORK: &str = r#"
@@ -103,20 +103,27 @@ fn tracemalloc_from_the_start_is_no_matter() {
 fn a_preloaded_jemalloc_is_seen() {
     let path = library("libjemalloc.so.");
     check(&[("LD_PRELOAD", &path)], true);
-    counts_once(pythons(), ("LD_PRELOAD", &path), &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC]);
+    counts_once(
+        outer_pythons(),
+        ("LD_PRELOAD", &path),
+        &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC],
+    );
 }
 
 #[test]
 fn a_preloaded_mimalloc_is_seen() {
     let path = library("libmimalloc.so.");
     check(&[("LD_PRELOAD", &path)], true);
-    counts_once(pythons(), ("LD_PRELOAD", &path), &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC]);
+    counts_once(
+        outer_pythons(),
+        ("LD_PRELOAD", &path),
+        &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC],
+    );
 }
 
 #[test]
 fn pythons_own_mimalloc_counts_once() {
-    let have_it: Vec<&Python> = pythons().iter().filter(|python| python.minor() >= 13).collect();
-    assert!(!have_it.is_empty());
+    let have_it: Vec<&Python> = outer_pythons().into_iter().filter(|python| python.minor() >= 13).collect();
     counts_once(have_it, ("PYTHONMALLOC", "mimalloc"), &[&["--mode", "exact"], MALLOC]);
 }
 
@@ -128,11 +135,15 @@ fn counts_once<'a>(
     (name, value): (&str, &str),
     modes: &[&[&str]],
 ) {
-    let text =
-        "import os, time\nkept = [bytearray(1 << 20) for _ in range(40)]\ntime.sleep(0.3)\nos._exit(0)\n";
+    let text = "import os, sys\n\
+        kept = [bytearray(1 << 20) for _ in range(40)]\n\
+        print('ready', os.getpid(), flush=True)\n\
+        sys.stdin.readline()\n\
+        os._exit(0)\n";
     for python in pythons {
         for options in modes {
-            let recorded = Program::new(python, text).options(options).variable(name, value).record_well();
+            let recorded =
+                Program::new(python, text).options(options).variable(name, value).record_until_ready();
             // All of it: Python's own lies where the first block was asked for.
             let mb = recorded.ask(&["top"])["live"]["bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
             let who = format!("{} {value} {options:?}", python.version());

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,7 +14,7 @@ use heapray_testkit::Python;
 use heapray_wire::{FrameKind, LiveRow, NO_NODE};
 
 use crate::heapray::binary;
-use crate::{Answer, Scratch};
+use crate::{Answer, Scratch, heapray};
 
 /// What the program lies in, beside the file that is recorded to.
 const PROGRAM: &str = "program.py";
@@ -130,6 +131,24 @@ impl<'a> Program<'a> {
         let recorded = self.record();
         assert_eq!(recorded.answer.status, Some(0), "{name}: {:?}", recorded.answer);
         recorded
+    }
+
+    /// Records the program until it says `ready` and its pid, ends the recording by `detach` while it waits, and closes its input: the
+    /// last look at the process is of that moment. For interpreters that have no root of their own.
+    pub fn record_until_ready(self) -> Recorded {
+        let name = self.python.version();
+        let mut child = self.command_recorded().stdin(Stdio::piped()).spawn().expect("heapray starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("the program writes");
+        let pid = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("{name}: {line:?}"));
+        let detached = heapray(["detach", pid]);
+        assert_eq!(detached.status, Some(0), "{name}: {detached:?}");
+        drop(child.stdin.take());
+        let output = child.wait_with_output().expect("our child");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
+        self.recorded(Answer { status: output.status.code(), stdout: line, stderr })
     }
 
     /// Reads the file after a run made with [`Program::command_recorded`].
