@@ -1,6 +1,9 @@
 //! Mappings: `mremap` moves and resizes what was mapped, parts can be unmapped, and reserved address space is not heap.
 
-use heapray_tests::{Program, Recorded};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use heapray_tests::{Program, Recorded, heapray};
 use heapray_wire::allocator::{MMAP, RESERVED};
 
 use crate::claims::{outer_pythons, pythons};
@@ -122,6 +125,32 @@ fn reserved_address_space_counts_as_far_as_it_is_used() {
                 let top = recorded.ask(&["top"]);
                 assert!(top["reserved"]["bytes"].as_f64() >= Some(56.0 * MB), "{who}: {top}");
             }
+        }
+    }
+}
+
+/// A look at a process that is gone finds nothing in use, which says nothing of what it held.
+#[test]
+fn what_a_killed_process_had_in_use_stays() {
+    let text = prelude()
+        + "lazy = lib.lazily(1 << 30)\n\
+           ctypes.memset(lazy, 1, 32 << 20)\n\
+           print('ready', os.getpid(), flush=True)\n\
+           sys.stdin.readline()\n";
+    for python in outer_pythons() {
+        for options in [&["--mode", "sampled"][..], &["--mode", "exact"]] {
+            let recorded = Program::new(python, &text).options(options).record_meanwhile(|pid| {
+                let seen = || heapray(["top", pid, "--json"]).json()["reserved"]["bytes"].as_f64();
+                let began = Instant::now();
+                while seen() < Some(32.0 * MB) {
+                    assert!(began.elapsed() < Duration::from_secs(60), "never looked at");
+                }
+                let killed = Command::new("kill").args(["-KILL", pid]).status();
+                assert!(killed.is_ok_and(|status| status.success()));
+            });
+            assert_ne!(recorded.answer.status, Some(0));
+            let live = recorded.ask(&["top"])["reserved"]["bytes"].as_f64().expect("a number") / MB;
+            assert!((32.0..=36.0).contains(&live), "{} {options:?}: {live} MB", python.version());
         }
     }
 }

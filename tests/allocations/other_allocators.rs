@@ -101,24 +101,19 @@ fn tracemalloc_from_the_start_is_no_matter() {
 
 #[test]
 fn a_preloaded_jemalloc_is_seen() {
-    let path = library("libjemalloc.so.");
-    check(&[("LD_PRELOAD", &path)], true);
-    counts_once(
-        outer_pythons(),
-        ("LD_PRELOAD", &path),
-        &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC],
-    );
+    preloaded("libjemalloc.so.");
 }
 
 #[test]
 fn a_preloaded_mimalloc_is_seen() {
-    let path = library("libmimalloc.so.");
+    preloaded("libmimalloc.so.");
+}
+
+fn preloaded(name: &str) {
+    let path = library(name);
     check(&[("LD_PRELOAD", &path)], true);
-    counts_once(
-        outer_pythons(),
-        ("LD_PRELOAD", &path),
-        &[&["--mode", "sampled"], &["--mode", "exact"], MALLOC],
-    );
+    let modes = &[&["--mode", "sampled"][..], &["--mode", "exact"], MALLOC];
+    counts_once(outer_pythons(), ("LD_PRELOAD", &path), modes);
 }
 
 #[test]

@@ -133,21 +133,31 @@ impl<'a> Program<'a> {
         recorded
     }
 
-    /// Records the program until it says `ready` and its pid, ends the recording by `detach` while it waits, and closes its input: the
-    /// last look at the process is of that moment. For interpreters that have no root of their own.
+    /// Ends the recording by `detach` when the program has said `ready` and its pid, and lets it go on: the last look at it is of
+    /// that moment. As [`Program::record_meanwhile`].
     pub fn record_until_ready(self) -> Recorded {
+        let name = self.python.version();
+        let recorded = self.record_meanwhile(|pid| {
+            let detached = heapray(["detach", pid]);
+            assert_eq!(detached.status, Some(0), "{detached:?}");
+        });
+        assert_eq!(recorded.answer.status, Some(0), "{name}: {:?}", recorded.answer);
+        recorded
+    }
+
+    /// Records the program; when it has said `ready` and its pid, does something with that, then closes the program's input. For
+    /// interpreters that have no root of their own.
+    pub fn record_meanwhile(self, act: impl FnOnce(&str)) -> Recorded {
         let name = self.python.version();
         let mut child = self.command_recorded().stdin(Stdio::piped()).spawn().expect("heapray starts");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         stdout.read_line(&mut line).expect("the program writes");
         let pid = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("{name}: {line:?}"));
-        let detached = heapray(["detach", pid]);
-        assert_eq!(detached.status, Some(0), "{name}: {detached:?}");
+        act(pid);
         drop(child.stdin.take());
         let output = child.wait_with_output().expect("our child");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
         self.recorded(Answer { status: output.status.code(), stdout: line, stderr })
     }
 

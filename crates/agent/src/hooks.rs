@@ -20,7 +20,7 @@ pub(crate) struct Hook {
     pub(crate) real: &'static Real,
     sampled: Entry,
     exact: Entry,
-    /// What the interpreter gets where its objects are seen.
+    /// What the interpreter gets instead.
     python: Option<Entry>,
 }
 

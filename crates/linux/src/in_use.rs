@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::maps::parse_line;
 use crate::page_bytes;
 
 const ENTRY: usize = 8;
@@ -65,14 +66,11 @@ fn by_mapping(pid: i32, ranges: &[(u64, u64)]) -> io::Result<Vec<u64>> {
 fn within(smaps: &str, ranges: &[(u64, u64)]) -> Vec<u64> {
     let mut used = vec![0u64; ranges.len()];
     let (mut mapping, mut resident_kb) = ((0, 0), 0u64);
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
     for line in smaps.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(first), second) = (words.next(), words.next()) else { continue };
-        if let Some((start, end)) = first.split_once('-')
-            && let (Some(start), Some(end)) = (hex(start), hex(end))
-        {
-            mapping = (start, end);
+        if let Some(begins) = parse_line(line.as_bytes()) {
+            mapping = (begins.start, begins.end);
         } else if let ("Rss:" | "Swap:", Some(Ok(kb))) = (first, second.map(str::parse::<u64>)) {
             if first == "Rss:" {
                 resident_kb = kb;

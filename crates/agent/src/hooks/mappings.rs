@@ -95,52 +95,31 @@ fn record(allocator: Allocator, start: usize, n_bytes: usize) {
     }
 }
 
-/// Replaces `mmap`.
-pub(crate) extern "C" fn mmap(
-    addr: usize,
-    n_bytes: usize,
-    protection: usize,
-    flags: usize,
-    fd: usize,
-    offset: usize,
-) -> usize {
-    map(&real::MMAP, [addr, n_bytes, protection, flags, fd, offset])
+macro_rules! entries {
+    ($($(#[$doc:meta])* $name:ident: $map:ident, $real:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) extern "C" fn $name(
+            addr: usize,
+            n_bytes: usize,
+            protection: usize,
+            flags: usize,
+            fd: usize,
+            offset: usize,
+        ) -> usize {
+            $map(&real::$real, [addr, n_bytes, protection, flags, fd, offset])
+        }
+    )*};
 }
 
-/// Replaces `mmap64`.
-pub(crate) extern "C" fn mmap64(
-    addr: usize,
-    n_bytes: usize,
-    protection: usize,
-    flags: usize,
-    fd: usize,
-    offset: usize,
-) -> usize {
-    map(&real::MMAP64, [addr, n_bytes, protection, flags, fd, offset])
-}
-
-/// Replaces `mmap` in the interpreter.
-pub(crate) extern "C" fn python_mmap(
-    addr: usize,
-    n_bytes: usize,
-    protection: usize,
-    flags: usize,
-    fd: usize,
-    offset: usize,
-) -> usize {
-    map_of_python(&real::MMAP, [addr, n_bytes, protection, flags, fd, offset])
-}
-
-/// Replaces `mmap64` in the interpreter.
-pub(crate) extern "C" fn python_mmap64(
-    addr: usize,
-    n_bytes: usize,
-    protection: usize,
-    flags: usize,
-    fd: usize,
-    offset: usize,
-) -> usize {
-    map_of_python(&real::MMAP64, [addr, n_bytes, protection, flags, fd, offset])
+entries! {
+    /// Replaces `mmap`.
+    mmap: map, MMAP;
+    /// Replaces `mmap64`.
+    mmap64: map, MMAP64;
+    /// Replaces `mmap` in the interpreter.
+    python_mmap: map_of_python, MMAP;
+    /// Replaces `mmap64` in the interpreter.
+    python_mmap64: map_of_python, MMAP64;
 }
 
 /// Replaces `munmap`.

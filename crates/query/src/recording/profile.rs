@@ -53,7 +53,7 @@ impl Allocations {
         self.told(what, &names, stacks)
     }
 
-    /// As [`Allocations::stacks`], and all sites with the stacks that they are part of. Takes twice the time and the memory.
+    /// As [`Allocations::stacks`], and all sites with the stacks that they are part of: sums the recording up once more.
     pub fn profile(&self, what: What, detail: Detail) -> StackProfile {
         let names = self.names(detail);
         let mut stacks = Stacks::default();

@@ -282,6 +282,12 @@ fn parquet_is_read_back() {
     use parquet::record::RowAccessor;
     let bytes = format::parquet(&live()).expect("it can be written");
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("it is parquet");
+    let metadata = reader.metadata().file_metadata().key_value_metadata().expect("remarks");
+    let remarks = metadata.iter().find(|pair| pair.key == "heapray").and_then(|pair| pair.value.as_deref());
+    assert!(
+        remarks.is_some_and(|text| text.contains("recording cost") && text.contains("lost:")),
+        "{remarks:?}"
+    );
     let rows: Vec<_> = reader.get_row_iter(None).expect("rows").map(|row| row.expect("a row")).collect();
     let csv = format::csv(&live());
     assert_eq!(rows.len(), csv.lines().count() - 1);
